@@ -1,0 +1,1 @@
+"""The agent workers: they host agents, the built-in ones among them."""

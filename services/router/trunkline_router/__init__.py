@@ -1,0 +1,1 @@
+"""The router: admits requests, picks agents, writes tasks."""

@@ -1,0 +1,1 @@
+"""The tool executors: they run tools isolated, within their declared powers."""

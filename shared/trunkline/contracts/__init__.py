@@ -1,0 +1,1 @@
+"""What travels on the bus: names, messages, errors. Nothing in here does I/O."""

@@ -1,0 +1,224 @@
+"""The facts on the log: one class, one kind. What the subject says already is not said again in the body.
+
+Every body is a JSON object. `kind` may be left out by a publisher, for the subject bears it. `id` is the random
+event id by which a publisher knows its own message again after a lost acknowledgement.
+"""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from .dialog import ToolCall, Usage
+from .errors import TrunklineError
+from .ids import RunId
+
+SCHEMA_VERSION = 1
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A typed error as data. `code` is one of the error tree's, `hint` says what to do next."""
+
+    code: str
+    message: str
+    hint: str = ""
+    data: dict[str, Any] = {}
+
+    @classmethod
+    def of(cls, error: TrunklineError) -> "Failure":
+        return cls(code=error.code, message=error.what, hint=error.hint)
+
+
+class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """What all bodies share."""
+
+    id: str = ""
+    v: int = SCHEMA_VERSION
+    traceparent: str = ""
+
+
+class Request(Fact, frozen=True, kw_only=True, tag="request"):
+    """A user asks. Sent by a client, once per run; `agent` skips the routing."""
+
+    text: str
+    user: str = ""
+    agent: str = ""
+    deadline: datetime | None = None
+    metadata: dict[str, str] = {}
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Who delegated: the answer of the child run becomes the `result` of this step."""
+
+    run: RunId
+    agent: str
+    step: str
+    depth: int = 1
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Why this agent: `confidence` from 0 to 1, `source` the rule or classifier that decided."""
+
+    confidence: float = 1.0
+    source: str = "direct"
+    scores: dict[str, float] = {}
+
+
+class Task(Fact, frozen=True, kw_only=True, tag="task"):
+    """Do this. Written by the router for a request, or by an agent that delegates (then with `text` and `parent`)."""
+
+    text: str = ""
+    user: str = ""
+    route: Route = Route()
+    tier: str = ""
+    parent: Parent | None = None
+    deadline: datetime | None = None
+    input_hash: str = ""
+    turn: int = 0
+    of: int = 0
+
+
+class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
+    """A model call is about to be paid. `carrier` and `delivery`: the message that carries the turn, by stream
+    sequence, and how often it had been delivered; only a later delivery of it may open the next attempt.
+    """
+
+    model: str
+    input_hash: str
+    attempt: int
+    carrier: int
+    delivery: int
+    worker: str = ""
+    version: str = ""
+    reserved: str = ""
+
+
+class Model(Fact, frozen=True, kw_only=True, tag="model"):
+    """A model call came back; it is never paid again. `model` is what served it, `latency_ms` total."""
+
+    model: str
+    input_hash: str
+    attempt: int = 1
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+    usage: Usage = Usage()
+    finish: str = ""
+    latency_ms: float = 0.0
+    first_text_ms: float | None = None
+    error: Failure | None = None
+
+
+class Call(Fact, frozen=True, kw_only=True, tag="call"):
+    """Run this tool. `turn` and `of`: how many calls were issued together; all must return before the next turn."""
+
+    agent: str
+    arguments: dict[str, Any] = {}
+    input_hash: str = ""
+    turn: int = 1
+    of: int = 1
+    deadline: datetime | None = None
+
+
+class Started(Fact, frozen=True, kw_only=True, tag="started"):
+    """A tool with effects is about to run. `delivery`: of the call's message."""
+
+    executor: str
+    delivery: int
+    isolation: str = ""
+
+
+class Approval(Fact, frozen=True, kw_only=True, tag="approval"):
+    """A person must decide. `arguments_hash` is what the decision will be bound to."""
+
+    arguments: dict[str, Any]
+    arguments_hash: str
+    provenance: dict[str, str] = {}
+    expires: datetime | None = None
+
+
+class Decision(Fact, frozen=True, kw_only=True, tag="decision"):
+    """A person decided, for exactly these arguments."""
+
+    verdict: Literal["approved", "denied"]
+    by: str
+    arguments_hash: str
+    until: datetime | None = None
+    signature: str = ""
+
+
+class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a call used: CPU milliseconds, peak resident KiB, bytes of output."""
+
+    cpu_ms: float = 0.0
+    max_rss_kib: int = 0
+    output_bytes: int = 0
+
+
+class Result(Fact, frozen=True, kw_only=True, tag="result"):
+    """A call, a delegated run or a timer came to its end. `tool` is empty for a delegated run."""
+
+    tool: str = ""
+    run: str = ""
+    value: Any = None
+    error: Failure | None = None
+    duration_ms: float = 0.0
+    resources: Resources = Resources()
+    isolation: str = ""
+    executor: str = ""
+
+
+class Answer(Fact, frozen=True, kw_only=True, tag="answer"):
+    """The end of a run, one per run: a text, or a failure that says what happened and what to do next."""
+
+    agent: str = ""
+    text: str = ""
+    error: Failure | None = None
+    parent: Parent | None = None
+
+
+class Cancel(Fact, frozen=True, kw_only=True, tag="cancel"):
+    """Stop this run."""
+
+    by: str = ""
+    reason: str = ""
+
+
+class Note(Fact, frozen=True, kw_only=True, tag="note"):
+    """Something worth knowing that changes nothing: takeover, refusal, retry, saving."""
+
+    what: str
+    data: dict[str, Any] = {}
+
+
+class Feedback(Fact, frozen=True, kw_only=True, tag="feedback"):
+    """The user's verdict on an answer: -1, 0 or 1."""
+
+    verdict: int
+    comment: str = ""
+    by: str = ""
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind", tag="delta"):
+    """A piece of text as it is written, on the live subject, not stored. A new `step` or `attempt` starts it anew."""
+
+    agent: str
+    step: str
+    attempt: int
+    text: str
+
+
+AnyFact = (
+    Request
+    | Task
+    | Prompt
+    | Model
+    | Call
+    | Started
+    | Approval
+    | Decision
+    | Result
+    | Answer
+    | Cancel
+    | Note
+    | Feedback
+)

@@ -1,0 +1,43 @@
+"""What workers and executors say about themselves in the `agents` and `tools` buckets."""
+
+from typing import Any, Literal
+
+import msgspec
+
+from .dialog import ToolSpec
+
+Effect = Literal["read", "write"]
+
+
+class AgentCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One worker of one agent. The router learns from `description` and `examples`."""
+
+    agent: str
+    worker: str
+    description: str = ""
+    examples: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    model: str = ""
+    version: str = ""
+    fallback: bool = False
+    beat_seconds: float = 2.0
+
+
+class ToolCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One tool as one executor offers it: its schema and its declared powers."""
+
+    tool: str
+    executor: str
+    description: str = ""
+    parameters: dict[str, Any] = {}
+    effect: Effect = "read"
+    idempotent: bool = False
+    approve: bool = False
+    timeout_seconds: float = 30.0
+    source: str = ""
+    isolation: str = ""
+    beat_seconds: float = 2.0
+
+    @property
+    def spec(self) -> ToolSpec:
+        return ToolSpec(name=self.tool, description=self.description, parameters=self.parameters)

@@ -1,0 +1,192 @@
+"""Every subject of the platform is spelt here, and nowhere else.
+
+The log: `trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>`, seven tokens, always.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from .errors import BadSubject, InvalidName
+from .ids import DEFAULT_TENANT, TOKEN, ConversationId, RunId, StepName, checked_token, tool_token
+
+Kind = Literal[
+    "request",
+    "task",
+    "prompt",
+    "model",
+    "call",
+    "started",
+    "approval",
+    "decision",
+    "result",
+    "answer",
+    "cancel",
+    "note",
+    "feedback",
+]
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+TRUNK = "TRUNK"
+TRUNK_SUBJECTS = "trunk.>"
+OPS = "OPS"
+OPS_SUBJECTS = "ops.>"
+TIMERS = "TIMERS"
+TIMERS_SUBJECTS = "timer.>"
+ROUTER = "router"
+CLIENT = "client"
+TIMER = "timer"
+FIRST = StepName("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The name of one step on the log."""
+
+    tenant: str
+    conversation: ConversationId
+    run: RunId
+    kind: Kind
+    name: str
+    step: StepName
+
+    def __str__(self) -> str:
+        return f"trunk.{self.tenant}.{self.conversation}.{self.run}.{self.kind}.{self.name}.{self.step}"
+
+    @property
+    def any_name(self) -> str:
+        """The fence for a step whose name is decided only once: the same step, whoever it is for."""
+        return f"trunk.{self.tenant}.{self.conversation}.{self.run}.{self.kind}.*.{self.step}"
+
+    @classmethod
+    def parse(cls, subject: str) -> Subject:
+        """Raises BadSubject."""
+        tokens = subject.split(".")
+        if len(tokens) != 7 or tokens[0] != "trunk":
+            raise BadSubject(f"{subject[:200]!r} is not trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>.")
+        if tokens[4] not in KINDS:
+            raise BadSubject(f"{subject[:200]!r} has the unknown kind {tokens[4]!r}.", f"Known: {', '.join(KINDS)}.")
+        if not all(TOKEN.fullmatch(token) for token in tokens[1:]):
+            raise BadSubject(f"{subject[:200]!r} has a token outside [A-Za-z0-9_-]{{1,64}}.")
+        _, tenant, conversation, run, kind, name, step = tokens
+        return cls(tenant, ConversationId(conversation), RunId(run), kind, name, StepName(step))  # type: ignore[arg-type]  # checked against KINDS above
+
+
+@dataclass(frozen=True, slots=True)
+class RunKey:
+    """Where a run lives on the log; builds the subjects of its steps."""
+
+    tenant: str
+    conversation: ConversationId
+    run: RunId
+
+    @classmethod
+    def of(cls, subject: Subject) -> RunKey:
+        return cls(subject.tenant, subject.conversation, subject.run)
+
+    @classmethod
+    def checked(cls, run: str, conversation: str, tenant: str = DEFAULT_TENANT) -> RunKey:
+        """Raises InvalidName for anything that cannot be a token."""
+        return cls(
+            checked_token(tenant, "tenant"),
+            ConversationId(checked_token(conversation, "conversation")),
+            RunId(checked_token(run, "run")),
+        )
+
+    def step(self, kind: Kind, name: str, step: str = FIRST) -> Subject:
+        if not TOKEN.fullmatch(step) or not TOKEN.fullmatch(name):
+            raise InvalidName(f"{kind} {name[:80]!r} {step[:80]!r} cannot be a subject.")
+        return Subject(self.tenant, self.conversation, self.run, kind, name, StepName(step))
+
+    @property
+    def everything(self) -> str:
+        """All steps of the run."""
+        return f"trunk.{self.tenant}.{self.conversation}.{self.run}.>"
+
+    @property
+    def tasks(self) -> str:
+        return f"trunk.{self.tenant}.{self.conversation}.{self.run}.task.>"
+
+    @property
+    def history(self) -> tuple[str, str]:
+        """What users asked in the conversation, and what they were answered."""
+        prefix = f"trunk.{self.tenant}.{self.conversation}.*"
+        return f"{prefix}.request.>", f"{prefix}.answer.{CLIENT}.>"
+
+    @property
+    def live(self) -> str:
+        """Core NATS subject of the run's text as it is written; not stored."""
+        return f"live.{self.tenant}.{self.conversation}.{self.run}"
+
+
+def requests() -> str:
+    """What the router consumes."""
+    return f"trunk.*.*.*.request.{ROUTER}.*"
+
+
+def work_of_agent(agent: str) -> tuple[str, str]:
+    """What wakes an agent's workers: a task carries the first turn, a result the next one."""
+    name = checked_token(agent, "agent")
+    return f"trunk.*.*.*.task.{name}.*", f"trunk.*.*.*.result.{name}.*"
+
+
+def calls_of_tool(tool: str) -> str:
+    """What a tool's executors consume."""
+    return f"trunk.*.*.*.call.{tool_token(tool)}.*"
+
+
+def cancels() -> str:
+    return "trunk.*.*.*.cancel.all.*"
+
+
+def run_anywhere(run: str) -> str:
+    """All steps of a run whose conversation is not known."""
+    return f"trunk.*.*.{checked_token(run, 'run')}.>"
+
+
+def filter_of(
+    *, tenant: str = "*", conversation: str = "*", run: str = "*", kind: str = "*", name: str = "*", step: str = "*"
+) -> str:
+    """A subscription on part of the log."""
+    return f"trunk.{tenant}.{conversation}.{run}.{kind}.{name}.{step}"
+
+
+def dead(service: str) -> str:
+    """Where a service parks what it cannot handle."""
+    return f"ops.dead.{checked_token(service, 'service')}"
+
+
+def health(service: str) -> str:
+    """Core NATS request: the service says how it is. Stands outside `ops.>`, which is stored."""
+    return f"health.{checked_token(service, 'service')}"
+
+
+def query(service: str, what: str) -> str:
+    """Core NATS request to a service's read side."""
+    return f"query.{checked_token(service, 'service')}.{checked_token(what, 'query')}"
+
+
+def timer_set(key: RunKey, name: str, step: str) -> str:
+    return f"timer.set.{_timer(key, name, step)}"
+
+
+def timer_due(key: RunKey, name: str, step: str) -> str:
+    return f"timer.due.{_timer(key, name, step)}"
+
+
+def all_due() -> str:
+    return "timer.due.>"
+
+
+def parse_due(subject: str) -> tuple[RunKey, str, StepName]:
+    """The run, the agent that waits and its step. Raises BadSubject."""
+    tokens = subject.split(".")
+    if len(tokens) != 7 or tokens[:2] != ["timer", "due"] or not all(TOKEN.fullmatch(token) for token in tokens[2:]):
+        raise BadSubject(f"{subject[:200]!r} is not timer.due.<tenant>.<conversation>.<run>.<name>.<step>.")
+    _, _, tenant, conversation, run, name, step = tokens
+    return RunKey(tenant, ConversationId(conversation), RunId(run)), name, StepName(step)
+
+
+def _timer(key: RunKey, name: str, step: str) -> str:
+    return f"{key.tenant}.{key.conversation}.{key.run}.{checked_token(name, 'name')}.{checked_token(step, 'step')}"
