@@ -9,9 +9,9 @@ from typing import Any, TypeVar, get_args
 import msgspec
 import orjson
 
-from .errors import BadMessage
-from .messages import AnyFact, Delta, Fact
-from .subjects import Subject
+from trunkline.contracts.errors import BadMessage
+from trunkline.contracts.messages import AnyFact, Delta, Fact
+from trunkline.contracts.subjects import Subject
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ def input_hash(*parts: object) -> str:
     return hashlib.sha256(canonical(parts)).hexdigest()[:32]
 
 
-def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes, what: str) -> Any:  # noqa: ANN401  # its callers narrow it
+def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes, what: str) -> Any:  # its callers narrow it
     try:
         return decoder.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError) as error:

@@ -7,7 +7,7 @@ import time
 import uuid
 from typing import NewType
 
-from .errors import InvalidName
+from trunkline.contracts.errors import InvalidName
 
 RunId = NewType("RunId", str)
 ConversationId = NewType("ConversationId", str)

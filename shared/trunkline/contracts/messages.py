@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
-from .dialog import ToolCall, Usage
-from .errors import TrunklineError
-from .ids import RunId
+from trunkline.contracts.dialog import ToolCall, Usage
+from trunkline.contracts.errors import TrunklineError
+from trunkline.contracts.ids import RunId
 
 SCHEMA_VERSION = 1
 
@@ -47,13 +47,25 @@ class Request(Fact, frozen=True, kw_only=True, tag="request"):
     metadata: dict[str, str] = {}
 
 
+class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which calls belong together: `of` were issued in turn `number`, and all must return before the next one.
+
+    Stands in each call and is handed on to its result, so that a run's results alone say which turn is complete.
+    """
+
+    number: int = 1
+    of: int = 1
+
+
 class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who delegated: the answer of the child run becomes the `result` of this step."""
 
     run: RunId
     agent: str
     step: str
+    turn: Turn = Turn()
     depth: int = 1
+    input_hash: str = ""
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -73,9 +85,6 @@ class Task(Fact, frozen=True, kw_only=True, tag="task"):
     tier: str = ""
     parent: Parent | None = None
     deadline: datetime | None = None
-    input_hash: str = ""
-    turn: int = 0
-    of: int = 0
 
 
 class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
@@ -109,13 +118,12 @@ class Model(Fact, frozen=True, kw_only=True, tag="model"):
 
 
 class Call(Fact, frozen=True, kw_only=True, tag="call"):
-    """Run this tool. `turn` and `of`: how many calls were issued together; all must return before the next turn."""
+    """Run this tool. Its step is the call's id, and the idempotency key of whatever it does."""
 
     agent: str
     arguments: dict[str, Any] = {}
     input_hash: str = ""
-    turn: int = 1
-    of: int = 1
+    turn: Turn = Turn()
     deadline: datetime | None = None
 
 
@@ -159,6 +167,8 @@ class Result(Fact, frozen=True, kw_only=True, tag="result"):
 
     tool: str = ""
     run: str = ""
+    turn: Turn = Turn()
+    input_hash: str = ""
     value: Any = None
     error: Failure | None = None
     duration_ms: float = 0.0
@@ -208,17 +218,5 @@ class Delta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_f
 
 
 AnyFact = (
-    Request
-    | Task
-    | Prompt
-    | Model
-    | Call
-    | Started
-    | Approval
-    | Decision
-    | Result
-    | Answer
-    | Cancel
-    | Note
-    | Feedback
+    Request | Task | Prompt | Model | Call | Started | Approval | Decision | Result | Answer | Cancel | Note | Feedback
 )

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from .dialog import ToolSpec
+from trunkline.contracts.dialog import ToolSpec
 
 Effect = Literal["read", "write"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from .errors import BadSubject, InvalidName
-from .ids import DEFAULT_TENANT, TOKEN, ConversationId, RunId, StepName, checked_token, tool_token
+from trunkline.contracts.errors import BadSubject, InvalidName
+from trunkline.contracts.ids import DEFAULT_TENANT, TOKEN, ConversationId, RunId, StepName, checked_token, tool_token
 
 Kind = Literal[
     "request",

@@ -1,0 +1,34 @@
+"""Trunkline runs LLM agents in production on one message bus.
+
+Every step of every run is one message on one log. Everything else is a reader of that log.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from trunkline.agent import Agent
+    from trunkline.client import Client
+    from trunkline.contracts.errors import TrunklineError
+    from trunkline.run import Run
+    from trunkline.tool import Tool, tool
+
+__all__ = ["Agent", "Client", "Run", "Tool", "TrunklineError", "tool"]
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Agent": ".agent",
+    "Client": ".client",
+    "Run": ".run",
+    "Tool": ".tool",
+    "TrunklineError": ".contracts.errors",
+    "tool": ".tool",
+}
+
+
+def __getattr__(name: str) -> Any:  # whatever the name stands for
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name], __name__), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

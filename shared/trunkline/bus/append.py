@@ -1,0 +1,101 @@
+"""Law 1: one fact, one name, written once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from trunkline.bus.fold import last
+from trunkline.bus.mailbox import Interrupted
+from trunkline.bus.objects import offload
+from trunkline.contracts.codec import Event, encode
+from trunkline.contracts.errors import BusUnavailable
+from trunkline.contracts.ids import new_event_id
+
+if TYPE_CHECKING:
+    from trunkline.bus.connection import Bus
+    from trunkline.contracts.messages import Fact
+    from trunkline.contracts.subjects import Subject
+
+log = structlog.get_logger("trunkline.bus")
+
+EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
+EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
+CONFLICTS = frozenset({10071, 10164, 10077})
+"""Wrong last sequence; the same on a replicated stream; the subject has its one message already."""
+_FENCE = {EXPECTED_SEQUENCE: "0"}
+
+
+class PublishError(msgspec.Struct):
+    err_code: int = 0
+    description: str = ""
+
+
+class PublishAck(msgspec.Struct):
+    seq: int = 0
+    error: PublishError | None = None
+
+
+_ack = msgspec.json.Decoder(PublishAck)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """Where the fact stands. `event` is somebody else's when they were first; None when it is our own."""
+
+    sequence: int
+    event: Event | None = None
+
+    @property
+    def own(self) -> bool:
+        return self.event is None
+
+
+async def append(
+    bus: Bus, subject: Subject, fact: Fact, *, whoever: bool = False, attempt_wait: float = 2.0, wait: float = 30.0
+) -> Recorded:
+    """Write `fact` under `subject`, unless something stands there already.
+
+    With `whoever`, the step may exist only once under any name: used where the name is what is being decided.
+    A lost acknowledgement is ambiguous, so the same event is published again, until `wait` seconds have passed.
+    Raises BusUnavailable.
+    """
+    fact = fact if fact.id else msgspec.structs.replace(fact, id=new_event_id())
+    payload = await offload(bus, encode(fact))
+    headers = _FENCE | {EXPECTED_SUBJECT: subject.any_name} if whoever else _FENCE
+    give_up = asyncio.get_running_loop().time() + wait
+    pause = 0.05
+    while True:
+        try:
+            reply = await bus.mailbox.request(str(subject), payload, headers=headers, wait=attempt_wait)
+        except BusUnavailable as error:
+            if asyncio.get_running_loop().time() > give_up:
+                raise
+            log.info("publishing again", action="append_again", subject=str(subject), reason=error.what)
+            await asyncio.sleep(0 if isinstance(error, Interrupted) else pause * random.uniform(0.5, 1.5))
+            pause = min(pause * 2, 1.0)
+            continue
+        ack = _ack.decode(reply.data)
+        if ack.error is None:
+            return Recorded(ack.seq)
+        if ack.error.err_code in CONFLICTS:
+            return await _who_was_first(bus, subject, fact, whoever=whoever)
+        raise BusUnavailable(f"The bus refused {subject}: {ack.error.description}.", _hint(ack.error))
+
+
+async def _who_was_first(bus: Bus, subject: Subject, fact: Fact, *, whoever: bool) -> Recorded:
+    event = await last(bus, subject.any_name if whoever else str(subject))
+    if event is None:
+        raise BusUnavailable(f"{subject} is said to exist, and cannot be read.", "Try again.")
+    return Recorded(event.sequence, None if event.fact.id == fact.id else event)
+
+
+def _hint(error: PublishError) -> str:
+    if "maximum" in error.description or "insufficient" in error.description:
+        return "The log is full: raise max_bytes of the stream TRUNK or free its disk."
+    return "See the server's log."

@@ -1,0 +1,113 @@
+"""One connection to the bus: it comes back by itself, and says in one line what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import nats
+import nats.errors
+import orjson
+import structlog
+from nats.aio.client import Client
+
+from trunkline.bus.mailbox import Mailbox
+from trunkline.contracts.errors import BusUnavailable
+
+log = structlog.get_logger("trunkline.bus")
+
+RECONNECT_WAIT = 0.25
+NO_BUS_HINT = "Start one with `trunkline up`, or set NATS_URL to the bus that you mean."
+
+
+class Bus:
+    """A connected client. Open it with `async with Bus.open(url) as bus`."""
+
+    def __init__(self, client: Client, url: str) -> None:
+        self.client = client
+        self.url = url
+        self.mailbox = Mailbox(client)
+        self.on_reconnect: list[Callable[[], None]] = []
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def open(cls, url: str, *, name: str = "trunkline", wait: float = 5.0) -> AsyncIterator[Bus]:
+        """Connect within `wait` seconds. Raises BusUnavailable."""
+        bus = cls(Client(), url)
+        await bus._connect(name, wait)
+        try:
+            await bus.mailbox.open()
+            yield bus
+        finally:
+            await bus._close()
+
+    async def api(self, call: str, body: dict[str, Any] | None = None, *, wait: float = 5.0) -> dict[str, Any]:
+        """One call of the JetStream API; its answer, which may hold an `error`. Raises BusUnavailable."""
+        payload = orjson.dumps(body) if body is not None else b""
+        reply = await self.mailbox.request(f"$JS.API.{call}", payload, wait=wait)
+        answer: dict[str, Any] = orjson.loads(reply.data)
+        return answer
+
+    async def check_jetstream(self) -> None:
+        """Raises BusUnavailable when the server has no JetStream."""
+        try:
+            answer = await self.api("INFO", wait=3.0)
+        except BusUnavailable as error:
+            raise BusUnavailable(f"The bus at {self.url} has no JetStream.", "Start nats-server with -js.") from error
+        if "error" in answer:
+            raise BusUnavailable(
+                f"The bus at {self.url} refuses JetStream: {answer['error'].get('description')}.",
+                "Enable JetStream for this account.",
+            )
+
+    async def _connect(self, name: str, wait: float) -> None:
+        last_error: list[BaseException] = []
+
+        async def on_error(error: Exception) -> None:
+            last_error[:] = [error]
+            if self.client.is_connected:
+                log.warning("the bus reports a problem", action="bus_error", error=str(error) or repr(error))
+
+        try:
+            async with asyncio.timeout(wait):
+                await self.client.connect(
+                    servers=[self.url],
+                    name=name,
+                    max_reconnect_attempts=-1,
+                    reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # any number of seconds works
+                    connect_timeout=2,
+                    ping_interval=10,
+                    error_cb=on_error,
+                    reconnected_cb=self._reconnected,
+                    disconnected_cb=_disconnected,
+                )
+        except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
+            await _quietly(self.client.close())
+            cause = last_error[0] if last_error else error
+            reason = str(cause) or "no answer in time"
+            raise BusUnavailable(f"No bus at {self.url}: {reason}.", NO_BUS_HINT) from error
+
+    async def _reconnected(self) -> None:
+        log.info("connected to the bus again", action="bus_reconnected", url=self.url)
+        self.mailbox.interrupt()
+        for notify in self.on_reconnect:
+            notify()
+
+    async def _close(self) -> None:
+        self.mailbox.close()
+        with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
+            async with asyncio.timeout(3):
+                if self.client.is_connected:
+                    await self.client.flush(timeout=2)
+        await _quietly(self.client.close())
+
+
+async def _disconnected() -> None:
+    log.warning("lost the bus; trying again", action="bus_disconnected")
+
+
+async def _quietly(closing: Any) -> None:  # any awaitable
+    with contextlib.suppress(nats.errors.Error, OSError, TimeoutError, asyncio.CancelledError):
+        await closing

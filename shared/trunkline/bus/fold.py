@@ -1,0 +1,105 @@
+"""Reading the log: a run's facts in the order in which they were stored."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import structlog
+
+from trunkline.bus.stored import StoredMessage, from_direct_get, read_event
+from trunkline.contracts.codec import Event
+from trunkline.contracts.errors import BusUnavailable, WireViolation
+from trunkline.contracts.messages import Fact
+from trunkline.contracts.subjects import TRUNK, Subject
+
+if TYPE_CHECKING:
+    from trunkline.bus.connection import Bus
+
+log = structlog.get_logger("trunkline.bus")
+
+NOT_FOUND = 10037
+TOO_MANY = "413"
+PAGE = 1000
+
+
+async def fold(bus: Bus, *filters: str, at_least: int = 0) -> list[Event]:
+    """The events under `filters` (one per subject), oldest first; unreadable ones are reported and left out.
+
+    The answer is at least as new as the message `at_least`: a replica that lags behind is asked again.
+    Raises BusUnavailable when it stays behind for two seconds.
+    """
+    for pause in (0.0, 0.01, 0.05, 0.2, 0.5, 1.2):
+        await asyncio.sleep(pause)
+        messages = await _read(bus, filters)
+        if not at_least or any(message.sequence >= at_least for message in messages):
+            return await _events(bus, messages)
+    raise BusUnavailable(f"The log's replica is behind message {at_least}.", "Try again.")
+
+
+async def last(bus: Bus, subject: str) -> Event | None:
+    """The last message under `subject` as the stream's leader has it. Raises BusUnavailable, WireViolation."""
+    answer = await bus.api(f"STREAM.MSG.GET.{TRUNK}", {"last_by_subj": subject})
+    if error := answer.get("error"):
+        if error.get("err_code") == NOT_FOUND:
+            return None
+        raise BusUnavailable(f"The log cannot be read: {error.get('description')}.")
+    return await _tolerant(bus, _from_message_get(answer["message"]))
+
+
+async def _read(bus: Bus, filters: Iterable[str]) -> list[StoredMessage]:
+    body = orjson.dumps({"multi_last": list(filters)})
+    replies, end = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body)
+    status = (end.headers or {}).get("Status")
+    if status == TOO_MANY:
+        return await _read_paged(bus, filters)
+    if status not in ("204", "404"):
+        raise BusUnavailable(f"The log cannot be read: {(end.headers or {}).get('Description', status)}.")
+    return sorted((from_direct_get(reply) for reply in replies), key=lambda message: message.sequence)
+
+
+async def _read_paged(bus: Bus, filters: Iterable[str]) -> list[StoredMessage]:
+    """More subjects than one answer may hold: page through each filter by sequence."""
+    found: dict[int, StoredMessage] = {}
+    for subject in filters:
+        after = 0
+        while True:
+            body = orjson.dumps({"next_by_subj": subject, "seq": after + 1, "batch": PAGE})
+            replies, _ = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body, wait=10)
+            page = [from_direct_get(reply) for reply in replies]
+            found |= {message.sequence: message for message in page}
+            if len(page) < PAGE:
+                break
+            after = page[-1].sequence
+    return [found[sequence] for sequence in sorted(found)]
+
+
+async def _events(bus: Bus, messages: Iterable[StoredMessage]) -> list[Event]:
+    events = []
+    for message in messages:
+        try:
+            events.append(await read_event(bus, message))
+        except WireViolation as error:
+            log.warning("left out what cannot be read", action="unreadable", subject=message.subject, reason=str(error))
+    return events
+
+
+async def _tolerant(bus: Bus, message: StoredMessage) -> Event:
+    """An event whatever its bytes are: for the question who was first, garbage counts as somebody else."""
+    try:
+        return await read_event(bus, message)
+    except WireViolation:
+        return Event(Subject.parse(message.subject), message.sequence, message.at, Fact(), message.data)
+
+
+def _from_message_get(message: dict[str, Any]) -> StoredMessage:
+    return StoredMessage(
+        subject=message["subject"],
+        sequence=message["seq"],
+        at=datetime.fromisoformat(message["time"]),
+        data=base64.b64decode(message.get("data", "")),
+    )

@@ -1,0 +1,179 @@
+"""Drives a flow from the top: recorded steps are served, model calls are made, and what must be waited for is issued.
+
+The flow stands still when all that it awaits is unrecorded. Then everything it asked for is put on the log as one
+turn, and the worker lets go of the run; the turn's last result brings it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeVar
+
+from trunkline.bus import Bus, Recorded, append
+from trunkline.contracts.codec import Event
+from trunkline.contracts.errors import BusUnavailable, CallerMistake, Closing, Divergence
+from trunkline.contracts.messages import Call, Fact, Failure, Note, Parent, Result, Task, Turn
+from trunkline.contracts.subjects import FIRST, RunKey, Subject
+from trunkline.run.naming import begin_naming
+from trunkline.run.state import RunState, turn_number
+
+T = TypeVar("T")
+
+SETTLING_TICKS = 12
+"""Turns of the event loop after which a flow that did nothing stands still: a wake-up through one nested `gather`
+takes three."""
+MAX_FAN_OUT = 32
+MAX_DEPTH = 5
+
+
+class Suspended(Closing):
+    """The turn is on the log; nothing more can be done here."""
+
+    code = "suspended"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A step that somebody else must carry out: how its message is made once its turn is known."""
+
+    step: str
+    input_hash: str
+    fact: Callable[[Turn], tuple[Subject, Fact]]
+
+
+class Engine:
+    """One worker's work on one turn. `sequence` and `delivery` are those of the message that carries it."""
+
+    def __init__(self, bus: Bus, state: RunState, *, sequence: int, delivery: int) -> None:
+        self.bus = bus
+        self.state = state
+        self.key: RunKey = state.key
+        self.sequence = sequence
+        self.delivery = delivery
+        self._wanted: dict[str, Wanted] = {}
+        self._busy = 0
+        self._moves = 0
+        self._moved = asyncio.Event()
+        self._fatal: Exception | None = None
+
+    async def drive(self, flow: Coroutine[Any, Any, str]) -> str:
+        """The flow's answer. Raises Suspended when its turn has been issued, Superseded, BusUnavailable, and
+        whatever the flow raises.
+        """
+        task = asyncio.create_task(_named(flow), name=f"run {self.key.run}")
+        task.add_done_callback(lambda _: self._move())
+        try:
+            while not task.done():
+                await self._moved.wait()
+                self._moved.clear()
+                if self._fatal:
+                    raise self._fatal
+                if await self._stands_still(task):
+                    await self._issue()
+                    raise Suspended("the turn is on the log")
+            return await task
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+
+    async def inline(self, work: Awaitable[T]) -> T:
+        """Do a step in this process. What only the worker may decide on is never raised into the flow."""
+        self._busy += 1
+        try:
+            return await work
+        except (Closing, BusUnavailable) as error:
+            self._fatal = error
+            self._move()
+            await _forever()
+        finally:
+            self._busy -= 1
+            self._move()
+
+    async def result_of(self, wanted: Wanted) -> Result:
+        """The recorded result of a step; waits for ever when there is none, and the turn is issued meanwhile."""
+        found = self.state.results.get(wanted.step)
+        if found:
+            self.check(wanted.step, found[1].input_hash, wanted.input_hash)
+            return found[1]
+        self._wanted[wanted.step] = wanted
+        self._move()
+        await _forever()
+
+    def check(self, step: str, recorded: str, asked: str) -> None:
+        """Raises Divergence when the code asks for something else than what is on the log."""
+        if recorded and asked and recorded != asked:
+            raise Divergence(
+                f"The agent's code asks for something else at step {step} than what this run recorded "
+                f"(input {asked}, recorded {recorded}).",
+                "Finish old runs with the old version, or ask again.",
+            )
+
+    async def note(self, name: str, step: str, what: str, **data: object) -> None:
+        if (name, step) not in self.state.notes:
+            await append(self.bus, self.key.step("note", name, step), Note(what=what, data=data))
+
+    async def _stands_still(self, task: asyncio.Task[str]) -> bool:
+        if task.done() or self._busy or not self._wanted:
+            return False
+        before = self._moves
+        for _ in range(SETTLING_TICKS):
+            await asyncio.sleep(0)
+            if self._moves != before or task.done():
+                return False
+        return True
+
+    async def _issue(self) -> None:
+        wanted = list(self._wanted.values())
+        if len(wanted) > MAX_FAN_OUT:
+            raise CallerMistake(
+                f"{len(wanted)} calls at once are more than {MAX_FAN_OUT}.", "Ask for fewer things side by side."
+            )
+        turn = Turn(number=turn_number(self.state), of=len(wanted))
+        await asyncio.gather(*(self._issue_one(step, turn) for step in wanted))
+
+    async def _issue_one(self, wanted: Wanted, turn: Turn) -> None:
+        subject, fact = wanted.fact(turn)
+        recorded: Recorded = await append(self.bus, subject, fact, whoever=True)
+        if recorded.event:
+            self._compare(wanted, turn, recorded.event)
+
+    def _compare(self, wanted: Wanted, turn: Turn, found: Event) -> None:
+        """Somebody issued this step before us: fine when it is the same one."""
+        match found.fact:
+            case Call(turn=issued, input_hash=digest) | Result(turn=issued, input_hash=digest):
+                self.check(wanted.step, f"{digest}", wanted.input_hash)
+            case Task(parent=Parent(turn=issued, input_hash=digest)):
+                self.check(wanted.step, f"{digest}", wanted.input_hash)
+            case _:
+                return
+        if issued != turn:
+            raise Divergence(
+                f"Step {wanted.step} was issued in turn {issued.number} with {issued.of} calls, "
+                f"and now in turn {turn.number} with {turn.of}.",
+                "A flow must ask for the same steps each time; it may wait for nothing but `run`.",
+            )
+
+    def _move(self) -> None:
+        self._moves += 1
+        self._moved.set()
+
+
+def refused(key: RunKey, agent: str, step: str, turn: Turn, digest: str, failure: Failure) -> tuple[Subject, Fact]:
+    """A step that cannot be carried out: its result is known at once."""
+    return key.step("result", agent, step), Result(turn=turn, input_hash=digest, error=failure)
+
+
+async def _named(flow: Coroutine[Any, Any, str]) -> str:
+    begin_naming()
+    return await flow
+
+
+async def _forever() -> NoReturn:
+    await asyncio.get_running_loop().create_future()
+    raise AssertionError("a future that nobody holds was resolved")
+
+
+__all__ = ["FIRST", "MAX_DEPTH", "Engine", "Suspended", "Wanted", "refused"]

@@ -1,0 +1,143 @@
+"""A model call as a step: `prompt` before it is paid, `model` when it came back, never paid again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from trunkline.bus import append
+from trunkline.bus.live import publish_delta
+from trunkline.contracts.dialog import ModelQuery, ModelReply
+from trunkline.contracts.errors import DeadlinePassed, ModelFailed, Superseded, TrunklineError
+from trunkline.contracts.messages import Delta, Failure, Model, Prompt
+from trunkline.run.engine import Engine
+from trunkline.run.state import next_attempt
+
+FLUSH_SECONDS = 0.04
+
+
+class ModelClient(Protocol):
+    """What the engine needs of `trunkline.models`."""
+
+    async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply: ...
+
+
+class ModelCalls:
+    """Makes an agent's model calls in a run. `timeout` is total, in seconds."""
+
+    def __init__(self, engine: Engine, client: ModelClient, *, agent: str, worker: str, version: str, timeout: float):
+        self._engine = engine
+        self._client = client
+        self._agent = agent
+        self._worker = worker
+        self._version = version
+        self._timeout = timeout
+
+    async def reply(self, step: str, query: ModelQuery, digest: str) -> ModelReply:
+        """What the model said at `step`, recorded or new. Raises ModelFailed, Divergence, Superseded."""
+        recorded = self._engine.state.models.get(step)
+        if recorded is None:
+            recorded = await self._engine.inline(self._pay(step, query, digest))
+        self._engine.check(step, recorded.input_hash, digest)
+        if recorded.error:
+            raise ModelFailed(recorded.error.message, recorded.error.hint)
+        return ModelReply(
+            model=recorded.model,
+            text=recorded.text,
+            calls=recorded.calls,
+            usage=recorded.usage,
+            finish=recorded.finish,
+        )
+
+    async def _pay(self, step: str, query: ModelQuery, digest: str) -> Model:
+        engine = self._engine
+        attempt = next_attempt(engine.state.prompts.get(step, ()), engine.sequence, engine.delivery)
+        prompt = Prompt(
+            model=query.model,
+            input_hash=digest,
+            attempt=attempt,
+            carrier=engine.sequence,
+            delivery=engine.delivery,
+            worker=self._worker,
+            version=self._version,
+        )
+        opened = await append(engine.bus, engine.key.step("prompt", self._agent, f"{step}-{attempt}"), prompt)
+        if not opened.own:
+            raise Superseded(f"attempt {attempt} of step {step} was opened by somebody else")
+        if attempt > 1:
+            await engine.note(self._agent, f"takeover-{step}-{attempt}", "takeover", worker=self._worker, step=step)
+        fact = await self._make(step, attempt, query, digest)
+        written = await append(engine.bus, engine.key.step("model", self._agent, step), fact)
+        if written.event and isinstance(written.event.fact, Model):
+            return written.event.fact
+        return fact
+
+    async def _make(self, step: str, attempt: int, query: ModelQuery, digest: str) -> Model:
+        started = time.perf_counter()
+        teller = _Teller(self._engine, Delta(agent=self._agent, step=step, attempt=attempt, text=""))
+        fact = Model(model=query.model, input_hash=digest, attempt=attempt)
+        try:
+            async with asyncio.timeout(self._timeout):
+                reply = await self._client.complete(query, teller.add)
+        except TimeoutError:
+            late = DeadlinePassed(
+                f"{query.model} did not answer within {self._timeout:g} s.",
+                "Ask again, or raise models.timeout_seconds.",
+            )
+            fact = msgspec.structs.replace(fact, error=Failure.of(late))
+        except TrunklineError as error:
+            fact = msgspec.structs.replace(fact, error=Failure.of(error))
+        else:
+            fact = msgspec.structs.replace(
+                fact, model=reply.model, text=reply.text, calls=reply.calls, usage=reply.usage, finish=reply.finish
+            )
+        finally:
+            await teller.finish()
+        return msgspec.structs.replace(fact, latency_ms=_ms_since(started), first_text_ms=teller.first_text_ms(started))
+
+
+class _Teller:
+    """Publishes text as it comes: the first words at once, the rest in pieces of some 40 ms."""
+
+    def __init__(self, engine: Engine, delta: Delta) -> None:
+        self._engine = engine
+        self._delta = delta
+        self._pieces: list[str] = []
+        self._first: float | None = None
+        self._telling: asyncio.Task[None] | None = None
+        self._silent = bool(engine.state.task and engine.state.task.parent)
+
+    def add(self, text: str) -> None:
+        if self._first is None:
+            self._first = time.perf_counter()
+        self._pieces.append(text)
+        if self._telling is None and not self._silent:
+            self._telling = asyncio.create_task(self._keep_telling(), name="live text")
+
+    def first_text_ms(self, started: float) -> float | None:
+        return None if self._first is None else round((self._first - started) * 1000, 3)
+
+    async def finish(self) -> None:
+        if self._telling:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
+        if not self._silent:
+            await self._tell()
+
+    async def _keep_telling(self) -> None:
+        while True:
+            await self._tell()
+            await asyncio.sleep(FLUSH_SECONDS)
+
+    async def _tell(self) -> None:
+        text, self._pieces = "".join(self._pieces), []
+        if text:
+            await publish_delta(self._engine.bus, self._engine.key, msgspec.structs.replace(self._delta, text=text))
+
+
+def _ms_since(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)

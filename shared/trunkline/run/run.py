@@ -1,0 +1,215 @@
+"""What a flow works with. Every `await run.…` is a step: written once, served from the log ever after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from trunkline.contracts.codec import input_hash
+from trunkline.contracts.dialog import AssistantMessage, Message, ModelQuery, ModelReply, ToolSpec, UserMessage
+from trunkline.contracts.errors import RunFailed, ToolFailed
+from trunkline.contracts.ids import child_run_id, tool_token
+from trunkline.contracts.messages import Call, Fact, Failure, Parent, Result, Route, Task, Turn
+from trunkline.contracts.subjects import TIMER, RunKey, Subject
+from trunkline.run.engine import MAX_DEPTH, Engine, Wanted, refused
+from trunkline.run.model_step import ModelCalls
+from trunkline.run.naming import next_step
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from trunkline.agent import Agent
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is around an agent now: how a tier is called, which tools and agents there are."""
+
+    resolve_model: Callable[[str], str]
+    tool_specs: Callable[[Sequence[str]], Sequence[ToolSpec]]
+    knows_tool: Callable[[str], bool]
+    agent_description: Callable[[str], str | None]
+
+
+class Step(Generic[T]):
+    """Something to await, once. Its name is given when it is made, so `gather(run.call(a), run.call(b))` is stable."""
+
+    def __init__(self, work: Callable[[str], Coroutine[Any, Any, T]]) -> None:
+        self._name = next_step()
+        self._work = work
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._work(self._name).__await__()
+
+
+class Run:
+    """One run, as the agent's code sees it."""
+
+    def __init__(self, engine: Engine, agent: Agent, models: ModelCalls, surroundings: Surroundings) -> None:
+        self._engine = engine
+        self._models = models
+        self._surroundings = surroundings
+        self.agent = agent
+
+    @property
+    def id(self) -> str:
+        return self._engine.key.run
+
+    @property
+    def conversation(self) -> str:
+        return self._engine.key.conversation
+
+    @property
+    def text(self) -> str:
+        """The question."""
+        return self._engine.state.question
+
+    @property
+    def user(self) -> str:
+        return self._engine.state.user
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation up to and with the question."""
+        told: list[Message] = []
+        if not self._delegated:
+            for question, answer in self._engine.state.exchanges:
+                told += [UserMessage(question), AssistantMessage(answer)]
+        return (*told, UserMessage(self.text))
+
+    def model(
+        self,
+        prompt: str | Sequence[Message],
+        *,
+        model: str = "",
+        instructions: str | None = None,
+        tools: Sequence[str] = (),
+    ) -> Step[ModelReply]:
+        """Ask a model, by default the agent's, with the agent's instructions and no tools. Raises ModelFailed."""
+        messages = (UserMessage(prompt),) if isinstance(prompt, str) else tuple(prompt)
+        told = self.agent.instructions if instructions is None else instructions
+        query = ModelQuery(
+            model=self._surroundings.resolve_model(model or self.agent.model),
+            instructions=told,
+            messages=messages,
+            tools=tuple(self._surroundings.tool_specs(tools)),
+        )
+        digest = input_hash(model or self.agent.model, told, messages, list(tools))
+        return Step(lambda step: self._models.reply(step, query, digest))
+
+    def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # noqa: ANN401  # any JSON value
+        """Run a tool and give its value. Raises ToolFailed."""
+        return Step(lambda step: self._value(self._called(step, tool, arguments)))
+
+    def ask(self, agent: str, text: str) -> Step[str]:
+        """Delegate: a run of its own, by another agent; its answer's text. Raises RunFailed."""
+        return Step(lambda step: self._text(self._asked(step, agent, text)))
+
+    def sleep(self, seconds: float) -> Step[None]:
+        """Be woken after `seconds`, by whichever worker is there then; nothing is held meanwhile."""
+
+        async def rest(step: str) -> None:
+            until = {"seconds": round(max(seconds, 0.0), 3)}
+            await self._result(step, TIMER, until)
+
+        return Step(rest)
+
+    def note(self, what: str, **data: Any) -> Step[None]:  # noqa: ANN401  # any JSON value
+        """Leave a remark on the log; it changes nothing."""
+        engine = self._engine
+        return Step(lambda step: engine.inline(engine.note(self.agent.name, step, what, **data)))
+
+    def result(self, tool: str, arguments: dict[str, Any]) -> Step[Result]:
+        """Like `call`, and a failure is a result too."""
+        return Step(lambda step: self._called(step, tool, arguments))
+
+    def outcome(self, agent: str, text: str) -> Step[Result]:
+        """Like `ask`, and a failure is a result too."""
+        return Step(lambda step: self._asked(step, agent, text))
+
+    @property
+    def _delegated(self) -> bool:
+        task = self._engine.state.task
+        return bool(task and task.parent)
+
+    async def _called(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
+        if tool not in self.agent.tool_names:
+            return await self._refused(
+                step,
+                tool,
+                Failure(
+                    code="unknown_tool",
+                    message=f"Agent {self.agent.name} may not use a tool {tool!r}.",
+                    hint=f"Its tools are: {', '.join(self.agent.tool_names) or 'none'}.",
+                ),
+            )
+        if not self._surroundings.knows_tool(tool) and step not in self._engine.state.calls:
+            return await self._refused(
+                step,
+                tool,
+                Failure(
+                    code="unknown_tool",
+                    message=f"No executor offers the tool {tool!r} now.",
+                    hint="Start the service that has it; `trunkline tools` lists what is there.",
+                ),
+            )
+        return await self._result(step, tool, arguments)
+
+    async def _result(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
+        digest = input_hash(tool, arguments)
+        deadline = datetime.now(UTC) + timedelta(hours=1)
+
+        def call(turn: Turn) -> tuple[Subject, Fact]:
+            fact = Call(agent=self.agent.name, arguments=arguments, input_hash=digest, turn=turn, deadline=deadline)
+            return self._engine.key.step("call", tool_token(tool), step), fact
+
+        return await self._engine.result_of(Wanted(step, digest, call))
+
+    async def _asked(self, step: str, agent: str, text: str) -> Result:
+        engine, digest = self._engine, input_hash("ask", agent, text)
+        depth = (engine.state.task.parent.depth if engine.state.task and engine.state.task.parent else 0) + 1
+        if depth > MAX_DEPTH:
+            failure = Failure(code="too_deep", message=f"Delegation is {depth} deep.", hint=f"At most {MAX_DEPTH}.")
+            return await self._refused(step, agent, failure, digest)
+        if self._surroundings.agent_description(agent) is None and step not in engine.state.results:
+            failure = Failure(
+                code="unknown_agent",
+                message=f"There is no agent {agent!r} now.",
+                hint="`trunkline agents` lists who is there.",
+            )
+            return await self._refused(step, agent, failure, digest)
+        child = RunKey(engine.key.tenant, engine.key.conversation, child_run_id(engine.key.run, step))  # type: ignore[arg-type]  # a step's name
+
+        def task(turn: Turn) -> tuple[Subject, Fact]:
+            parent = Parent(
+                run=engine.key.run, agent=self.agent.name, step=step, turn=turn, depth=depth, input_hash=digest
+            )
+            fact = Task(text=text, user=self.user, route=Route(source="delegated"), parent=parent)
+            return child.step("task", agent), fact
+
+        return await engine.result_of(Wanted(step, digest, task))
+
+    async def _refused(self, step: str, what: str, failure: Failure, digest: str = "") -> Result:
+        digest = digest or input_hash("refused", what)
+        found = self._engine.state.results.get(step)
+        if found:
+            return found[1]
+        key, agent = self._engine.key, self.agent.name
+        wanted = Wanted(step, digest, lambda turn: refused(key, agent, step, turn, digest, failure))
+        return await self._engine.result_of(wanted)
+
+    async def _value(self, result: Coroutine[Any, Any, Result]) -> Any:  # noqa: ANN401  # any JSON value
+        found = await result
+        if found.error:
+            raise ToolFailed(found.error.message, found.error.hint, code=found.error.code)
+        return found.value
+
+    async def _text(self, result: Coroutine[Any, Any, Result]) -> str:
+        found = await result
+        if found.error:
+            raise RunFailed(found.error.message, found.error.hint, code=found.error.code)
+        return str(found.value)

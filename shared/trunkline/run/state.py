@@ -1,0 +1,136 @@
+"""What the log says of a run, and who may go on with it. Pure: no I/O, no clock.
+
+Law 4. The task carries the first turn; the last result of a turn (highest sequence) carries the next. So each
+unfinished run has one message that answers for it, and whoever holds that message may work.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from trunkline.contracts.codec import Event
+from trunkline.contracts.errors import Superseded
+from trunkline.contracts.messages import Answer, Call, Cancel, Model, Prompt, Request, Result, Task
+from trunkline.contracts.subjects import CLIENT, RunKey
+
+F = TypeVar("F")
+
+
+@dataclass
+class RunState:
+    """The fold of a run's messages; `exchanges` are the earlier questions of the conversation with their answers."""
+
+    key: RunKey
+    request: Request | None = None
+    task: Task | None = None
+    agent: str = ""
+    task_sequence: int = 0
+    answer: Answer | None = None
+    cancel: Cancel | None = None
+    prompts: dict[str, list[Prompt]] = field(default_factory=lambda: defaultdict(list))
+    models: dict[str, Model] = field(default_factory=dict)
+    calls: dict[str, Call] = field(default_factory=dict)
+    results: dict[str, tuple[int, Result]] = field(default_factory=dict)
+    notes: set[tuple[str, str]] = field(default_factory=set)
+    exchanges: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def question(self) -> str:
+        """What is asked of the agent: the delegating agent's words, or the user's."""
+        if self.task and self.task.text:
+            return self.task.text
+        return self.request.text if self.request else ""
+
+    @property
+    def user(self) -> str:
+        if self.task and self.task.user:
+            return self.task.user
+        return self.request.user if self.request else ""
+
+
+def state_of(key: RunKey, events: Sequence[Event]) -> RunState:
+    """Fold a run's events, and those of its conversation's questions and answers. Other events are ignored."""
+    state = RunState(key)
+    asked_at = 0
+    for event in events:
+        if event.subject.run == key.run:
+            _take(state, event)
+            if isinstance(event.fact, Request):
+                asked_at = event.sequence
+    if asked_at:
+        state.exchanges = _exchanges(event for event in events if event.sequence < asked_at)
+    return state
+
+
+def turn_number(state: RunState) -> int:
+    """The turn that is to be worked on: the one behind the last whose results are all there."""
+    return _complete_turns(state)[-1] + 1
+
+
+def carrier(state: RunState) -> int:
+    """The sequence of the message that answers for the run now."""
+    complete = _complete_turns(state)[-1]
+    if complete == 0:
+        return state.task_sequence
+    return max(sequence for sequence, result in state.results.values() if result.turn.number == complete)
+
+
+def next_attempt(prompts: Sequence[Prompt], sequence: int, delivery: int) -> int:
+    """The number of the attempt that this delivery of the carrier may open at a model step.
+
+    Raises Superseded when a delivery at least as late has opened one: two live workers never pay for one turn.
+    """
+    if not prompts:
+        return 1
+    newest = max(prompts, key=lambda prompt: prompt.attempt)
+    if newest.carrier == sequence and newest.delivery < delivery:
+        return newest.attempt + 1
+    raise Superseded(f"delivery {newest.delivery} of message {newest.carrier} has opened attempt {newest.attempt}")
+
+
+def _take(state: RunState, event: Event) -> None:
+    fact, step = event.fact, event.subject.step
+    match fact:
+        case Request():
+            state.request = fact
+        case Task():
+            state.task, state.agent, state.task_sequence = fact, event.subject.name, event.sequence
+        case Prompt():
+            state.prompts[step.rpartition("-")[0]].append(fact)
+        case Model():
+            state.models[step] = fact
+        case Call():
+            state.calls[step] = fact
+        case Result():
+            state.results[step] = (event.sequence, fact)
+        case Answer():
+            state.answer = fact
+        case Cancel():
+            state.cancel = fact
+        case _:
+            state.notes.add((event.subject.name, step))
+
+
+def _complete_turns(state: RunState) -> list[int]:
+    """0, and every turn whose results are all recorded."""
+    results: dict[int, list[Result]] = defaultdict(list)
+    for _, result in state.results.values():
+        results[result.turn.number].append(result)
+    return [0, *sorted(number for number, found in results.items() if len(found) >= found[0].turn.of)]
+
+
+def _exchanges(events: Iterable[Event]) -> list[tuple[str, str]]:
+    """Questions that were answered, in the order of their answers."""
+    questions: dict[str, str] = {}
+    pairs = []
+    for event in events:
+        if isinstance(event.fact, Request):
+            questions[event.subject.run] = event.fact.text
+        elif isinstance(event.fact, Answer) and event.subject.name == CLIENT and event.fact.error is None:
+            question = questions.get(event.subject.run)
+            if question is not None:
+                pairs.append((question, event.fact.text))
+    return pairs

@@ -1,0 +1,41 @@
+"""Real parts for every test: a nats-server on a free port in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from trunkline.bus import Bus, provision
+from trunkline.host.server import EmbeddedServer, free_port
+
+
+@pytest.fixture
+async def server(tmp_path: Path) -> AsyncIterator[EmbeddedServer]:
+    """A bus of the test's own."""
+    async with EmbeddedServer(tmp_path / "bus", free_port()).running() as running:
+        yield running
+
+
+@pytest.fixture
+async def bus(server: EmbeddedServer) -> AsyncIterator[Bus]:
+    """A connection to a bus with all streams."""
+    async with Bus.open(server.url, name="test") as opened:
+        await provision(opened)
+        yield opened
+
+
+async def wait_until(
+    predicate: Callable[[], bool | Awaitable[bool]], description: str, *, seconds: float = 10.0
+) -> None:
+    """Until `predicate` holds; a failure says what was waited for."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while loop.time() < deadline:
+        held = predicate()
+        if held if isinstance(held, bool) else await held:
+            return
+        await asyncio.sleep(0.01)
+    pytest.fail(f"waited {seconds:g} s for: {description}")
