@@ -1,5 +1,5 @@
 """Durable runs: plain Python whose awaits are steps on the log."""
 
-from .run import Run
+from trunkline.run.run import Run
 
 __all__ = ["Run"]

@@ -14,8 +14,8 @@ from typing import Any, NoReturn, TypeVar
 from trunkline.bus import Bus, Recorded, append
 from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BusUnavailable, CallerMistake, Closing, Divergence
-from trunkline.contracts.messages import Call, Fact, Failure, Note, Parent, Result, Task, Turn
-from trunkline.contracts.subjects import FIRST, RunKey, Subject
+from trunkline.contracts.messages import Call, Fact, Note, Parent, Result, Task, Turn
+from trunkline.contracts.subjects import RunKey, Subject
 from trunkline.run.naming import begin_naming
 from trunkline.run.state import RunState, turn_number
 
@@ -111,7 +111,7 @@ class Engine:
                 "Finish old runs with the old version, or ask again.",
             )
 
-    async def note(self, name: str, step: str, what: str, **data: object) -> None:
+    async def note(self, name: str, step: str, what: str, /, **data: object) -> None:
         if (name, step) not in self.state.notes:
             await append(self.bus, self.key.step("note", name, step), Note(what=what, data=data))
 
@@ -161,11 +161,6 @@ class Engine:
         self._moved.set()
 
 
-def refused(key: RunKey, agent: str, step: str, turn: Turn, digest: str, failure: Failure) -> tuple[Subject, Fact]:
-    """A step that cannot be carried out: its result is known at once."""
-    return key.step("result", agent, step), Result(turn=turn, input_hash=digest, error=failure)
-
-
 async def _named(flow: Coroutine[Any, Any, str]) -> str:
     begin_naming()
     return await flow
@@ -175,5 +170,3 @@ async def _forever() -> NoReturn:
     await asyncio.get_running_loop().create_future()
     raise AssertionError("a future that nobody holds was resolved")
 
-
-__all__ = ["FIRST", "MAX_DEPTH", "Engine", "Suspended", "Wanted", "refused"]

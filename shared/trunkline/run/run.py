@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from trunkline.contracts.codec import input_hash
 from trunkline.contracts.dialog import AssistantMessage, Message, ModelQuery, ModelReply, ToolSpec, UserMessage
 from trunkline.contracts.errors import RunFailed, ToolFailed
-from trunkline.contracts.ids import child_run_id, tool_token
+from trunkline.contracts.ids import StepName, child_run_id, tool_token
 from trunkline.contracts.messages import Call, Fact, Failure, Parent, Result, Route, Task, Turn
 from trunkline.contracts.subjects import TIMER, RunKey, Subject
-from trunkline.run.engine import MAX_DEPTH, Engine, Wanted, refused
+from trunkline.run.engine import MAX_DEPTH, Engine, Wanted
 from trunkline.run.model_step import ModelCalls
 from trunkline.run.naming import next_step
 
@@ -138,33 +137,26 @@ class Run:
 
     async def _called(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
         if tool not in self.agent.tool_names:
-            return await self._refused(
-                step,
-                tool,
-                Failure(
-                    code="unknown_tool",
-                    message=f"Agent {self.agent.name} may not use a tool {tool!r}.",
-                    hint=f"Its tools are: {', '.join(self.agent.tool_names) or 'none'}.",
-                ),
+            failure = Failure(
+                code="unknown_tool",
+                message=f"Agent {self.agent.name} may not use a tool {tool!r}.",
+                hint=f"Its tools are: {', '.join(self.agent.tool_names) or 'none'}.",
             )
+            return await self._refused(step, input_hash(tool, arguments), failure)
         if not self._surroundings.knows_tool(tool) and step not in self._engine.state.calls:
-            return await self._refused(
-                step,
-                tool,
-                Failure(
-                    code="unknown_tool",
-                    message=f"No executor offers the tool {tool!r} now.",
-                    hint="Start the service that has it; `trunkline tools` lists what is there.",
-                ),
+            failure = Failure(
+                code="unknown_tool",
+                message=f"No executor offers the tool {tool!r} now.",
+                hint="Start the service that has it; `trunkline tools` lists what is there.",
             )
+            return await self._refused(step, input_hash(tool, arguments), failure)
         return await self._result(step, tool, arguments)
 
     async def _result(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
         digest = input_hash(tool, arguments)
-        deadline = datetime.now(UTC) + timedelta(hours=1)
 
         def call(turn: Turn) -> tuple[Subject, Fact]:
-            fact = Call(agent=self.agent.name, arguments=arguments, input_hash=digest, turn=turn, deadline=deadline)
+            fact = Call(agent=self.agent.name, arguments=arguments, input_hash=digest, turn=turn)
             return self._engine.key.step("call", tool_token(tool), step), fact
 
         return await self._engine.result_of(Wanted(step, digest, call))
@@ -174,15 +166,15 @@ class Run:
         depth = (engine.state.task.parent.depth if engine.state.task and engine.state.task.parent else 0) + 1
         if depth > MAX_DEPTH:
             failure = Failure(code="too_deep", message=f"Delegation is {depth} deep.", hint=f"At most {MAX_DEPTH}.")
-            return await self._refused(step, agent, failure, digest)
+            return await self._refused(step, digest, failure)
         if self._surroundings.agent_description(agent) is None and step not in engine.state.results:
             failure = Failure(
                 code="unknown_agent",
                 message=f"There is no agent {agent!r} now.",
                 hint="`trunkline agents` lists who is there.",
             )
-            return await self._refused(step, agent, failure, digest)
-        child = RunKey(engine.key.tenant, engine.key.conversation, child_run_id(engine.key.run, step))  # type: ignore[arg-type]  # a step's name
+            return await self._refused(step, digest, failure)
+        child = RunKey(engine.key.tenant, engine.key.conversation, child_run_id(engine.key.run, StepName(step)))
 
         def task(turn: Turn) -> tuple[Subject, Fact]:
             parent = Parent(
@@ -193,14 +185,14 @@ class Run:
 
         return await engine.result_of(Wanted(step, digest, task))
 
-    async def _refused(self, step: str, what: str, failure: Failure, digest: str = "") -> Result:
-        digest = digest or input_hash("refused", what)
-        found = self._engine.state.results.get(step)
-        if found:
-            return found[1]
+    async def _refused(self, step: str, digest: str, failure: Failure) -> Result:
+        """A step that cannot be carried out: its result is put on the log at once."""
         key, agent = self._engine.key, self.agent.name
-        wanted = Wanted(step, digest, lambda turn: refused(key, agent, step, turn, digest, failure))
-        return await self._engine.result_of(wanted)
+
+        def result(turn: Turn) -> tuple[Subject, Fact]:
+            return key.step("result", agent, step), Result(turn=turn, input_hash=digest, error=failure)
+
+        return await self._engine.result_of(Wanted(step, digest, result))
 
     async def _value(self, result: Coroutine[Any, Any, Result]) -> Any:  # noqa: ANN401  # any JSON value
         found = await result

@@ -1,0 +1,37 @@
+"""Which agent a question is for: few-shot, from the agents' own descriptions and examples.
+
+`Classifier` is the seam: what is behind `classify` may become an embedding model without anybody noticing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class RouteCard:
+    """An agent, as the classifier may learn it."""
+
+    label: str
+    description: str
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """`label` is the best agent (empty when nothing speaks for anyone), `confidence` from 0 to 1."""
+
+    label: str
+    confidence: float
+    source: str
+    scores: Mapping[str, float] = field(default_factory=dict)
+
+
+class Classifier(Protocol):
+    def fit(self, routes: Sequence[RouteCard]) -> None:
+        """Learn these routes in place of the former ones."""
+        ...
+
+    def classify(self, question: str) -> Verdict: ...

@@ -1,0 +1,169 @@
+"""A service's process: it connects, does its work, answers for its health, and drains when it is told to stop.
+
+FastStream hosts the edges: lifecycle and signals, request/reply subjects, HTTP. What would break a law of the log
+(its acknowledgement policies do) runs in our own lease loop, inside the service's lifespan.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import structlog
+import uvicorn
+from faststream.asgi import AsgiFastStream, AsgiResponse, get
+from faststream.nats import NatsBroker
+from faststream.specification import AsyncAPI
+
+from trunkline import __version__
+from trunkline.bus import Bus, provision
+from trunkline.contracts.codec import encode
+from trunkline.contracts.errors import CallerMistake, InvalidSettings, TrunklineError
+from trunkline.contracts.subjects import health as health_subject
+from trunkline.service.logs import configure_logs
+from trunkline.service.settings import ServiceSettings
+
+log = structlog.get_logger("trunkline.service")
+
+JSON = {"content-type": "application/json"}
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """What a service says of itself. `ready`: it takes work. `uptime` in seconds."""
+
+    service: str
+    ready: bool
+    pid: int
+    version: str
+    uptime: float
+    bus: bool
+
+
+@dataclass
+class Service:
+    """What makes a service: its name, its work while it runs, and what it answers on core NATS.
+
+    `work` is entered with the connected bus and left on stop. `edges` adds request/reply subscribers to the broker.
+    """
+
+    name: str
+    settings: ServiceSettings
+    work: Callable[[Bus], AbstractAsyncContextManager[object]]
+    edges: Callable[[NatsBroker], None] = lambda broker: None
+    started: float = field(default_factory=time.monotonic)
+    ready: bool = False
+    bus: Bus | None = None
+
+    def health(self) -> Health:
+        return Health(
+            service=self.name,
+            ready=self.ready,
+            pid=os.getpid(),
+            version=__version__,
+            uptime=round(time.monotonic() - self.started, 1),
+            bus=bool(self.bus and self.bus.client.is_connected),
+        )
+
+
+def serve(service: Service) -> None:
+    """Run until SIGTERM or SIGINT. Ends the process with one clear line when it cannot start."""
+    settings = service.settings
+    configure_logs(service.name, format=settings.log_format, level=settings.log_level)
+    try:
+        asyncio.run(_run(service))
+    except TrunklineError as error:
+        log.error(error.what, action="cannot_start", hint=error.hint)
+        sys.exit(2 if isinstance(error, CallerMistake) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def application(service: Service) -> AsgiFastStream:
+    """The FastStream application: broker, health, AsyncAPI document."""
+    broker = NatsBroker(
+        service.settings.nats_url,
+        logger=None,
+        max_reconnect_attempts=-1,
+        error_cb=_quiet,
+        description="Request/reply edges; the log itself is described beside them.",
+    )
+
+    @broker.subscriber(health_subject(service.name), description="The service says how it is.")
+    async def answer_health() -> bytes:
+        return encode(service.health())
+
+    service.edges(broker)
+
+    @get
+    async def live(scope: Any) -> AsgiResponse:  # noqa: ANN401, ARG001  # ASGI's own
+        return AsgiResponse(encode(service.health()), 200, JSON)
+
+    @get
+    async def ready(scope: Any) -> AsgiResponse:  # noqa: ANN401, ARG001  # ASGI's own
+        health = service.health()
+        return AsgiResponse(encode(health), 200 if health.ready and health.bus else 503, JSON)
+
+    return AsgiFastStream(
+        broker,
+        logger=None,
+        lifespan=lambda: _lifespan(service),
+        specification=AsyncAPI(title=f"Trunkline {service.name}", version=__version__, schema_version="3.0.0"),
+        asgi_routes=[("/live", live), ("/ready", ready)],
+        asyncapi_path="/asyncapi",
+    )
+
+
+async def _run(service: Service) -> None:
+    app = application(service)
+    async with app.start_lifespan_context():
+        if service.settings.http:
+            await _serve_http(app, service.settings.http)
+        else:
+            await _until_told_to_stop()
+
+
+async def _serve_http(app: AsgiFastStream, where: str) -> None:
+    host, _, port = where.rpartition(":")
+    if not port.isdigit():
+        raise InvalidSettings(f"TRUNKLINE_HTTP is {where!r}.", "Write it as host:port.")
+    config = uvicorn.Config(app, host=host or "127.0.0.1", port=int(port), log_level="warning", lifespan="off")
+    await uvicorn.Server(config).serve()
+
+
+async def _until_told_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await stop.wait()
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(service: Service) -> AsyncIterator[None]:
+    settings = service.settings
+    async with Bus.open(settings.nats_url, name=f"trunkline-{service.name}", wait=settings.bus_wait) as bus:
+        service.bus = bus
+        await provision(bus)
+        async with service.work(bus):
+            service.ready = True
+            log.info(f"{service.name} is ready", action="ready", bus=settings.nats_url)
+            try:
+                yield
+            finally:
+                service.ready = False
+                log.info(f"{service.name} is stopping", action="stopping")
+
+
+async def _quiet(error: Exception) -> None:
+    """The broker's own connection; ours reports the same trouble in one line."""
+    log.debug("the edge connection reports a problem", action="edge_error", error=str(error))
+

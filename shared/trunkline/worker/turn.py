@@ -1,0 +1,116 @@
+"""One message, one turn: what a worker does with a task, or with the result that brings a run back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import structlog
+
+from trunkline.agent import Agent
+from trunkline.bus import Bus, Lease, append, fold, read_event
+from trunkline.contracts.codec import input_hash
+from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, RunFailed, TrunklineError
+from trunkline.contracts.ids import RunId
+from trunkline.contracts.messages import Answer, Failure, Parent, Result
+from trunkline.contracts.subjects import CLIENT, RunKey, Subject
+from trunkline.run.engine import Engine, Suspended
+from trunkline.run.loop import tool_loop
+from trunkline.run.model_step import ModelCalls, ModelClient
+from trunkline.run.run import Run, Surroundings
+from trunkline.run.state import RunState, carrier, state_of
+
+log = structlog.get_logger("trunkline.worker")
+
+
+@dataclass(frozen=True)
+class Worker:
+    """A process's readiness to run one agent. `version` is of the agent's code, `model_timeout` total seconds."""
+
+    bus: Bus
+    agent: Agent
+    models: ModelClient
+    surroundings: Surroundings
+    id: str
+    version: str = ""
+    model_timeout: float = 60.0
+
+    async def handle(self, lease: Lease) -> None:
+        """Fold, work, record, acknowledge: in that order. Raises Superseded, BusUnavailable, WireViolation."""
+        await read_event(self.bus, lease.message)
+        key = RunKey.of(Subject.parse(lease.message.subject))
+        state = state_of(key, await fold(self.bus, key.everything, *key.history, at_least=lease.sequence))
+        if state.task is None:
+            raise BadMessage(f"{lease.message.subject} belongs to no task that can be read.")
+        if state.answer is None and carrier(state) == lease.sequence:
+            try:
+                state.answer = await self._work(state, lease)
+            except Suspended:
+                await lease.ack()
+                return
+            await append(self.bus, _answer_subject(state), state.answer)
+        if state.answer is not None and state.answer.parent:
+            await _hand_up(self.bus, state, state.answer.parent)
+        await lease.ack()
+
+    async def _work(self, state: RunState, lease: Lease) -> Answer:
+        parent = state.task.parent if state.task else None
+        try:
+            text = await self._flow(state, lease)
+        except (Closing, BusUnavailable):
+            raise
+        except Exception as error:
+            return Answer(agent=self.agent.name, parent=parent, error=self._failure(error, state))
+        return Answer(agent=self.agent.name, parent=parent, text=text)
+
+    async def _flow(self, state: RunState, lease: Lease) -> str:
+        if state.cancel:
+            raise RunFailed("The run was cancelled.", state.cancel.reason or "Ask again if that was a mistake.")
+        engine = Engine(self.bus, state, sequence=lease.sequence, delivery=lease.delivery)
+        calls = ModelCalls(
+            engine,
+            self.models,
+            agent=self.agent.name,
+            worker=self.id,
+            version=self.version,
+            timeout=self.model_timeout,
+        )
+        run = Run(engine, self.agent, calls, self.surroundings)
+        flow = self.agent.own_flow or tool_loop
+        text = await engine.drive(flow(run))
+        if not isinstance(text, str):
+            raise RunFailed(
+                f"The flow of agent {self.agent.name} returned {type(text).__name__}, not a text.",
+                "Return a str from the flow.",
+            )
+        return text
+
+    def _failure(self, error: Exception, state: RunState) -> Failure:
+        if isinstance(error, TrunklineError):
+            log.info("a run failed", action="run_failed", run=state.key.run, code=error.code, reason=str(error))
+            return Failure.of(error)
+        log.error("the agent's code failed", action="agent_failed", run=state.key.run, exc_info=error)
+        return Failure(
+            code="agent_failed",
+            message=f"The code of agent {self.agent.name} failed: {type(error).__name__}: {error}",
+            hint="Its author finds the traceback in the worker's log.",
+        )
+
+
+def _answer_subject(state: RunState) -> Subject:
+    parent = state.task.parent if state.task else None
+    return state.key.step("answer", parent.agent if parent else CLIENT)
+
+
+async def _hand_up(bus: Bus, state: RunState, parent: Parent) -> None:
+    """A delegated run's answer is the result of the step that asked for it."""
+    if state.answer is None:
+        return
+    key = RunKey(state.key.tenant, state.key.conversation, RunId(parent.run))
+    result = Result(
+        run=state.key.run,
+        turn=parent.turn,
+        input_hash=parent.input_hash or input_hash("ask", state.agent, state.question),
+        value=None if state.answer.error else state.answer.text,
+        error=state.answer.error,
+    )
+    await append(bus, key.step("result", parent.agent, parent.step), result)

@@ -1,0 +1,106 @@
+"""A worker's life: it looks around, registers, takes messages, and on leaving finishes what it holds."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import msgspec
+
+from trunkline.agent import Agent
+from trunkline.bus import Bus, LeaseLoop
+from trunkline.bus.consumers import of_agent
+from trunkline.bus.dead import parking
+from trunkline.bus.registry import AGENTS, TOOLS, Roster, registered
+from trunkline.contracts.dialog import ToolSpec
+from trunkline.contracts.registry import AgentCard, ToolCard
+from trunkline.run.loop import ASK, delegate_specs
+from trunkline.run.model_step import ModelClient
+from trunkline.run.run import Surroundings
+from trunkline.worker.turn import Worker
+
+
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`slots`: runs at a time, per agent. `drain_seconds`: how long they may go on once the process is to stop."""
+
+    slots: int = 32
+    drain_seconds: float = 20.0
+    model_timeout: float = 60.0
+    beat_seconds: float = 2.0
+
+
+@contextlib.asynccontextmanager
+async def working(
+    bus: Bus,
+    agents: Sequence[Agent],
+    models: ModelClient,
+    resolve_model: Callable[[str], str],
+    *,
+    version: str = "",
+    settings: WorkerSettings | None = None,
+) -> AsyncIterator[None]:
+    """Run `agents` while inside: registered, so that the router sends their work here. Raises BusUnavailable."""
+    settings = settings or WorkerSettings()
+    tools, others = Roster(ToolCard), Roster(AgentCard)
+    worker_id = f"{socket.gethostname()[:30]}-{os.getpid()}-{os.urandom(2).hex()}".replace(".", "-")
+    async with contextlib.AsyncExitStack() as stack:
+        await stack.enter_async_context(tools.watching(bus, TOOLS))
+        await stack.enter_async_context(others.watching(bus, AGENTS))
+        for agent in agents:
+            worker = Worker(
+                bus=bus,
+                agent=agent,
+                models=models,
+                surroundings=surroundings(agent, tools, others, resolve_model),
+                id=worker_id,
+                version=version,
+                model_timeout=settings.model_timeout,
+            )
+            loop = LeaseLoop(
+                bus,
+                of_agent(agent.name),
+                worker.handle,
+                park=parking(bus, "agents"),
+                slots=settings.slots,
+                drain_seconds=settings.drain_seconds,
+            )
+            await stack.enter_async_context(loop.running())
+        cards = {f"{agent.name}.{worker_id}": card_of(agent, worker_id, version, settings) for agent in agents}
+        await stack.enter_async_context(registered(bus, AGENTS, cards))
+        yield
+
+
+def card_of(agent: Agent, worker: str, version: str, settings: WorkerSettings) -> AgentCard:
+    return AgentCard(
+        agent=agent.name,
+        worker=worker,
+        description=agent.description,
+        examples=agent.examples,
+        tools=agent.tool_names,
+        model=agent.model,
+        version=version,
+        fallback=agent.fallback,
+        beat_seconds=settings.beat_seconds,
+    )
+
+
+def surroundings(
+    agent: Agent, tools: Roster[ToolCard], others: Roster[AgentCard], resolve_model: Callable[[str], str]
+) -> Surroundings:
+    """What the agent can see of the platform: the tools on its list, the agents it may ask."""
+
+    def specs(names: Sequence[str]) -> Sequence[ToolSpec]:
+        cards = {card.tool: card for card in tools.expected()}
+        found = [cards[name].spec for name in names if name in cards]
+        if any(name.startswith(ASK) for name in names):
+            found += delegate_specs(agent, {card.agent: card.description for card in others.expected()})
+        return found
+
+    return Surroundings(
+        resolve_model=resolve_model,
+        tool_specs=specs,
+        knows_tool=lambda name: any(card.tool == name for card in tools.expected()),
+        agent_description=lambda name: next((c.description for c in others.expected() if c.agent == name), None),
+    )
