@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+# At once, not on demand: the function has its module's name, and must win.
+from trunkline.tool import Tool, tool
+
 if TYPE_CHECKING:
     from trunkline.agent import Agent
     from trunkline.client import Client
     from trunkline.contracts.errors import TrunklineError
     from trunkline.run import Run
-    from trunkline.tool import Tool, tool
 
 __all__ = ["Agent", "Client", "Run", "Tool", "TrunklineError", "tool"]
 __version__ = "0.1.0"
@@ -22,9 +24,7 @@ _HOMES = {
     "Agent": ".agent",
     "Client": ".client",
     "Run": ".run",
-    "Tool": ".tool",
     "TrunklineError": ".contracts.errors",
-    "tool": ".tool",
 }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine, Sequence
+from typing import TYPE_CHECKING, Any
 
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.contracts.ids import checked_token
@@ -13,7 +13,7 @@ from trunkline.tool import Tool
 if TYPE_CHECKING:
     from trunkline.run import Run
 
-Flow = Callable[["Run"], Awaitable[str]]
+Flow = Callable[["Run"], Coroutine[Any, Any, str]]
 
 
 class Agent:

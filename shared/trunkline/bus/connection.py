@@ -30,6 +30,7 @@ class Bus:
         self.url = url
         self.mailbox = Mailbox(client)
         self.on_reconnect: list[Callable[[], None]] = []
+        self._closing = False
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -81,13 +82,17 @@ class Bus:
                     ping_interval=10,
                     error_cb=on_error,
                     reconnected_cb=self._reconnected,
-                    disconnected_cb=_disconnected,
+                    disconnected_cb=self._disconnected,
                 )
         except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
             await _quietly(self.client.close())
             cause = last_error[0] if last_error else error
             reason = str(cause) or "no answer in time"
             raise BusUnavailable(f"No bus at {self.url}: {reason}.", NO_BUS_HINT) from error
+
+    async def _disconnected(self) -> None:
+        if not self._closing:
+            log.warning("lost the bus; trying again", action="bus_disconnected", url=self.url)
 
     async def _reconnected(self) -> None:
         log.info("connected to the bus again", action="bus_reconnected", url=self.url)
@@ -96,16 +101,13 @@ class Bus:
             notify()
 
     async def _close(self) -> None:
+        self._closing = True
         self.mailbox.close()
         with contextlib.suppress(nats.errors.Error, OSError, TimeoutError):
             async with asyncio.timeout(3):
                 if self.client.is_connected:
                     await self.client.flush(timeout=2)
         await _quietly(self.client.close())
-
-
-async def _disconnected() -> None:
-    log.warning("lost the bus; trying again", action="bus_disconnected")
 
 
 async def _quietly(closing: Any) -> None:  # any awaitable

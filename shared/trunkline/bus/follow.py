@@ -66,7 +66,7 @@ class _Reader:
             "mem_storage": True,
             "num_replicas": 1,
             "inactive_threshold": 30_000_000_000,
-            "filter_subjects": list(filters),
+            "filter_subjects": list(filters) or [">"],
             "deliver_policy": "last_per_subject" if latest else "by_start_sequence",
         }
         if not latest:

@@ -100,6 +100,8 @@ class Mailbox:
                 subject, payload, reply=self._prefix + token, headers=dict(headers) if headers else None
             )
             return await pending.done, pending.messages
+        except BusUnavailable:
+            raise
         except (nats.errors.Error, OSError) as error:
             raise _as_unavailable(subject, error) from error
         finally:

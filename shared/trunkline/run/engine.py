@@ -169,4 +169,3 @@ async def _named(flow: Coroutine[Any, Any, str]) -> str:
 async def _forever() -> NoReturn:
     await asyncio.get_running_loop().create_future()
     raise AssertionError("a future that nobody holds was resolved")
-

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
-from typing import Protocol
 
 import msgspec
 
@@ -14,16 +12,11 @@ from trunkline.bus.live import publish_delta
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.errors import DeadlinePassed, ModelFailed, Superseded, TrunklineError
 from trunkline.contracts.messages import Delta, Failure, Model, Prompt
+from trunkline.models.port import ModelClient
 from trunkline.run.engine import Engine
 from trunkline.run.state import next_attempt
 
 FLUSH_SECONDS = 0.04
-
-
-class ModelClient(Protocol):
-    """What the engine needs of `trunkline.models`."""
-
-    async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply: ...
 
 
 class ModelCalls:

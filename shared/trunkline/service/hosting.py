@@ -166,4 +166,3 @@ async def _lifespan(service: Service) -> AsyncIterator[None]:
 async def _quiet(error: Exception) -> None:
     """The broker's own connection; ours reports the same trouble in one line."""
     log.debug("the edge connection reports a problem", action="edge_error", error=str(error))
-

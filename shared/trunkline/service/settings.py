@@ -16,7 +16,7 @@ class ServiceSettings(BaseSettings):
 
     nats_url: str = Field(DEFAULT_URL, validation_alias=AliasChoices("NATS_URL", "TRUNKLINE_NATS_URL"))
     data: Path = Field(Path(".trunkline"), description="The folder for what services keep.")
-    config: Path = Field(Path("trunkline.toml"), description="The platform's settings file; it may be absent.")
+    config: Path | None = Field(None, description="The platform's settings file; else trunkline.toml, if there is one.")
     bus_wait: float = Field(30.0, gt=0, description="Seconds that a starting service waits for the bus.")
     drain: float = Field(20.0, ge=0, description="Seconds that work under way may take once the service is to stop.")
     http: str = Field("", description="host:port on which /live, /ready and /asyncapi are served; none when empty.")

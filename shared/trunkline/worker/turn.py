@@ -13,9 +13,10 @@ from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, RunF
 from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Failure, Parent, Result
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
+from trunkline.models.port import ModelClient
 from trunkline.run.engine import Engine, Suspended
 from trunkline.run.loop import tool_loop
-from trunkline.run.model_step import ModelCalls, ModelClient
+from trunkline.run.model_step import ModelCalls
 from trunkline.run.run import Run, Surroundings
 from trunkline.run.state import RunState, carrier, state_of
 

@@ -16,8 +16,8 @@ from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS, TOOLS, Roster, registered
 from trunkline.contracts.dialog import ToolSpec
 from trunkline.contracts.registry import AgentCard, ToolCard
+from trunkline.models.port import ModelClient
 from trunkline.run.loop import ASK, delegate_specs
-from trunkline.run.model_step import ModelClient
 from trunkline.run.run import Surroundings
 from trunkline.worker.turn import Worker
 

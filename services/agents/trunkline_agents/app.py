@@ -1,0 +1,55 @@
+"""Hosts agents: those of the files it is given, and the generalist."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from trunkline.agent import Agent
+from trunkline.bus import Bus
+from trunkline.contracts.errors import BrokenFile
+from trunkline.definitions import load_definitions
+from trunkline.models import ModelSettings, open_models
+from trunkline.service import Service
+from trunkline.worker import WorkerSettings, working
+from trunkline_agents.generalist import generalist
+from trunkline_agents.settings import AgentsSettings
+
+
+def agents_service(settings: AgentsSettings) -> Service:
+    """Raises BrokenFile, InvalidSettings."""
+    agents, version = _agents(settings)
+    model_settings = ModelSettings.load(settings.config)
+    models = open_models(model_settings)
+    for agent in agents:
+        models.resolve(agent.model)
+    worker = WorkerSettings(
+        slots=settings.agent_slots,
+        drain_seconds=settings.drain,
+        beat_seconds=settings.agent_beat,
+        model_timeout=model_settings.timeout_seconds,
+    )
+
+    @contextlib.asynccontextmanager
+    async def work(bus: Bus) -> AsyncIterator[None]:
+        try:
+            async with working(bus, agents, models, models.resolve, version=version, settings=worker):
+                yield
+        finally:
+            await models.close()
+
+    return Service("agents", settings, work)
+
+
+def _agents(settings: AgentsSettings) -> tuple[list[Agent], str]:
+    found = [load_definitions(path) for path in settings.agent_files]
+    agents = [agent for definitions in found for agent in definitions.agents]
+    if settings.generalist:
+        agents.append(generalist)
+    names = [agent.name for agent in agents]
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise BrokenFile(f"Two agents are named {', '.join(sorted(twice))}.", "Give each agent its own name.")
+    if not agents:
+        raise BrokenFile("There is no agent to run.", "Name a file that declares one: `trunkline run FILE.py`.")
+    return agents, "+".join(definitions.version for definitions in found)

@@ -1,0 +1,20 @@
+"""`python -m trunkline_tools [FILE ...]`"""
+
+import sys
+from pathlib import Path
+
+from trunkline.service import serve
+from trunkline_tools.app import tools_service
+from trunkline_tools.service_settings import ToolsSettings
+
+
+def main() -> None:
+    settings = ToolsSettings()
+    files = [Path(argument) for argument in sys.argv[1:]]
+    if files:
+        settings = settings.model_copy(update={"tool_files": files, "timers": False, "mcp": False})
+    serve(tools_service(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""The tool service: an executor for every tool of its files and of its MCP servers, and the timekeeper."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from trunkline.bus import Bus, LeaseLoop
+from trunkline.bus.consumers import of_tool
+from trunkline.bus.dead import parking
+from trunkline.bus.registry import TOOLS, registered
+from trunkline.contracts.errors import BrokenFile, TrunklineError
+from trunkline.contracts.ids import tool_token
+from trunkline.contracts.registry import ToolCard
+from trunkline.service import Service
+from trunkline_tools.executor import Executor
+from trunkline_tools.sandbox.contract import Sandbox
+from trunkline_tools.sandbox.zygote import ZygoteSandbox
+from trunkline_tools.service_settings import ToolsSettings
+from trunkline_tools.timekeeper import keeping_time
+
+log = structlog.get_logger("trunkline.tools")
+
+
+def tools_service(settings: ToolsSettings) -> Service:
+    executor_id = f"{socket.gethostname()[:30]}-{os.getpid()}-{os.urandom(2).hex()}".replace(".", "-")
+
+    @contextlib.asynccontextmanager
+    async def work(bus: Bus) -> AsyncIterator[None]:
+        async with contextlib.AsyncExitStack() as stack:
+            offers = [offer async for offer in _entered(stack, _files(settings), required=True)]
+            offers += [offer async for offer in _entered(stack, _mcp_servers(settings), required=False)]
+            cards = _unique(offers, executor_id, settings.tool_beat)
+            for card, sandbox in cards:
+                executor = Executor(bus, card, sandbox)
+                loop = LeaseLoop(
+                    bus,
+                    of_tool(card.tool),
+                    executor.handle,
+                    park=parking(bus, "tools"),
+                    slots=settings.tool_slots,
+                    drain_seconds=settings.drain,
+                )
+                await stack.enter_async_context(loop.running())
+            if settings.timers:
+                await stack.enter_async_context(keeping_time(bus, drain_seconds=settings.drain))
+            by_key = {f"{tool_token(card.tool)}.{executor_id}": card for card, _ in cards}
+            await stack.enter_async_context(registered(bus, TOOLS, by_key))
+            yield
+
+    return Service("tools", settings, work)
+
+
+def _files(settings: ToolsSettings) -> Iterable[tuple[str, Sandbox]]:
+    for path in settings.tool_files:
+        yield str(path), ZygoteSandbox(Path(path))
+
+
+def _mcp_servers(settings: ToolsSettings) -> Iterable[tuple[str, Sandbox]]:
+    if not settings.mcp:
+        return []
+    from trunkline_tools.mcp_tools import mcp_sandboxes
+
+    return mcp_sandboxes(settings.config)
+
+
+async def _entered(
+    stack: contextlib.AsyncExitStack, sandboxes: Iterable[tuple[str, Sandbox]], *, required: bool
+) -> AsyncIterator[tuple[Sandbox, tuple[ToolCard, ...]]]:
+    """Start each sandbox and see what it offers. An MCP server that is away must not keep the others from working."""
+    for name, sandbox in sandboxes:
+        try:
+            entered = await stack.enter_async_context(sandbox)
+            yield entered, await entered.describe()
+        except TrunklineError as error:
+            if required:
+                raise
+            log.error("left out", action="tool_source_failed", source=name, reason=error.what, hint=error.hint)
+
+
+def _unique(
+    offers: Iterable[tuple[Sandbox, tuple[ToolCard, ...]]], executor: str, beat: float
+) -> list[tuple[ToolCard, Sandbox]]:
+    found: dict[str, tuple[ToolCard, Sandbox]] = {}
+    for sandbox, cards in offers:
+        for card in cards:
+            if card.tool in found:
+                raise BrokenFile(
+                    f"Two tools are named {card.tool!r}.", "Give one of them another name: @tool(name=...)."
+                )
+            found[card.tool] = msgspec.structs.replace(card, executor=executor, beat_seconds=beat), sandbox
+    return list(found.values())

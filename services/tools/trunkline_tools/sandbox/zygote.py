@@ -1,0 +1,169 @@
+"""Runs the tools of one definitions file: a zygote that has imported it, and a fork of that for each call."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import orjson
+
+from trunkline.contracts.errors import BrokenFile, InvalidArguments, InvalidName
+from trunkline.contracts.ids import tool_token
+from trunkline.contracts.messages import Failure
+from trunkline.contracts.registry import ToolCard
+from trunkline_tools.sandbox import frames
+from trunkline_tools.sandbox.contract import Outcome
+from trunkline_tools.sandbox.limits import Limits
+from trunkline_tools.sandbox.link import Link
+from trunkline_tools.sandbox.spawn import Spawned, spawn, stop
+from trunkline_tools.sandbox.verdict import failed, verdict
+
+ISOLATION = "process+rlimits"
+GRACE = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a zygote said that the file declares."""
+
+    version: str
+    cards: tuple[ToolCard, ...]
+
+
+class ZygoteSandbox:
+    """`executor` stands in the cards; `concurrency` bounds the processes; `start_timeout` is in seconds.
+
+    Entering raises BrokenFile. A zygote that dies is replaced at the next call.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        executor: str = "",
+        limits: Limits | None = None,
+        concurrency: int = 64,
+        start_timeout: float = 30.0,
+    ) -> None:
+        self._path = Path(path).absolute()
+        self._executor = executor
+        self._limits = limits or Limits()
+        self._slots = asyncio.Semaphore(concurrency)
+        self._start_timeout = start_timeout
+        self._starting = asyncio.Lock()
+        self._spawned: Spawned | None = None
+        self._offer: Offer | None = None
+        self._home = Path()
+
+    async def __aenter__(self) -> Self:
+        self._home = Path(tempfile.mkdtemp(prefix="trunkline-"))
+        try:
+            await self._link()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._stop()
+        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
+
+    async def describe(self) -> tuple[ToolCard, ...]:
+        await self._link()
+        return self._offer.cards if self._offer else ()
+
+    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str) -> Outcome:
+        try:
+            order = frames.Order(timeout, tool, call_id, orjson.dumps(arguments))
+        except (TypeError, ValueError) as error:
+            refusal = InvalidArguments(f"{tool} cannot take these arguments: {error}.", "Give JSON values.")
+            return Outcome(error=Failure.of(refusal), isolation=ISOLATION)
+        async with self._slots:
+            try:
+                link = await self._link()
+            except BrokenFile as error:
+                return Outcome(error=Failure.of(error), isolation=ISOLATION)
+            ending = await self._run(link, order)
+        if ending is None:
+            return self._lost(tool)
+        return verdict(tool, ending, self._limits, timeout, ISOLATION)
+
+    async def _run(self, link: Link, order: frames.Order) -> frames.Ending | None:
+        """The zygote keeps the time-out; when it does not, it is ended itself."""
+        number, ending = link.order(order)
+        try:
+            async with asyncio.timeout(order.seconds + GRACE):
+                return await ending
+        except TimeoutError:
+            await self._stop(link)
+            return None
+        finally:
+            link.cancel(number)
+
+    def _lost(self, tool: str) -> Outcome:
+        what = f"was lost: the sandbox of {self._path.name} died while it ran"
+        hint = "The next call starts a new one. Whether this one had its effect is not known."
+        return Outcome(error=failed(tool, "killed", what, hint), isolation=ISOLATION)
+
+    async def _link(self) -> Link:
+        """The line to a living zygote. Raises BrokenFile."""
+        spawned = self._spawned
+        if spawned is not None and not spawned.link.closed.done():
+            return spawned.link
+        async with self._starting:
+            if self._spawned is not None and not self._spawned.link.closed.done():
+                return self._spawned.link
+            return await self._start()
+
+    async def _start(self) -> Link:
+        await self._stop()
+        spawned = self._spawned = await spawn(self._path, self._home, self._limits)
+        try:
+            async with asyncio.timeout(self._start_timeout):
+                await asyncio.wait([spawned.link.greeting])
+        except TimeoutError:
+            await self._stop()
+            raise BrokenFile(
+                f"{self._path}:1: importing it took longer than {self._start_timeout:g} s.",
+                "Keep slow work out of the module's top level.",
+            ) from None
+        if spawned.link.greeting.cancelled():
+            how = await stop(spawned)
+            raise BrokenFile(f"{self._path}:1: its process ended while it was imported ({how}).", spawned.last_words())
+        try:
+            self._accept(spawned.link.greeting.result())
+        except BaseException:
+            await self._stop()
+            raise
+        return spawned.link
+
+    def _accept(self, greeting: frames.Frame) -> None:
+        """The zygote has run the user's code: its words are checked like any other input. Raises BrokenFile."""
+        try:
+            told = orjson.loads(greeting.body)
+            if greeting.kind == frames.BROKEN:
+                raise BrokenFile(str(told["message"]), str(told["hint"]), **told["data"])
+            offer = Offer(str(told["version"]), tuple(self._cards(told["version"], told["tools"])))
+        except (ValueError, TypeError, LookupError, msgspec.MsgspecError, InvalidName) as error:
+            raise BrokenFile(f"{self._path}:1: its process does not speak our protocol: {error}.") from error
+        if self._offer is not None and self._offer.version != offer.version:
+            raise BrokenFile(f"{self._path}:1: it has changed since it was registered.", "Restart the executor.")
+        self._offer = offer
+
+    def _cards(self, version: str, tools: Iterable[dict[str, Any]]) -> Iterable[ToolCard]:
+        for each in tools:
+            tool_token(str(each["tool"]))
+            source = f"{self._path.name}@{version}"
+            ours = {"executor": self._executor, "source": source, "isolation": ISOLATION}
+            yield msgspec.convert(each | ours, ToolCard)
+
+    async def _stop(self, only: Link | None = None) -> None:
+        spawned = self._spawned
+        if spawned is None or (only is not None and spawned.link is not only):
+            return
+        self._spawned = None
+        await stop(spawned)

@@ -1,0 +1,63 @@
+"""Timers: a run that sleeps is woken by the bus, by a message that was scheduled when it lay down.
+
+A schedule may fire twice or late; it only nudges. The result that it leads to is fenced like every fact.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import orjson
+
+from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event
+from trunkline.bus.consumers import of_timers_due, of_timers_set
+from trunkline.bus.dead import parking
+from trunkline.bus.timers import schedule
+from trunkline.contracts.codec import decode_fact
+from trunkline.contracts.errors import BadMessage
+from trunkline.contracts.messages import Call, Result
+from trunkline.contracts.subjects import TIMER, RunKey, parse_due
+
+LONGEST_SLEEP = timedelta(days=30)
+
+
+@contextlib.asynccontextmanager
+async def keeping_time(bus: Bus, *, slots: int = 64, drain_seconds: float = 20.0) -> AsyncIterator[None]:
+    """Serve timers while inside."""
+    park = parking(bus, "timers")
+
+    async def lay_down(lease: Lease) -> None:
+        event = await read_event(bus, lease.message)
+        if not isinstance(event.fact, Call):
+            raise BadMessage(f"{lease.message.subject} is not a call.")
+        seconds = _seconds(event.fact)
+        await schedule(
+            bus, RunKey.of(event.subject), event.fact.agent, event.subject.step, event.at + seconds, event.raw
+        )
+        await lease.ack()
+
+    async def wake(lease: Lease) -> None:
+        key, agent, step = parse_due(lease.message.subject)
+        call = decode_fact("call", lease.message.data)
+        if not isinstance(call, Call):
+            raise BadMessage(f"{lease.message.subject} is not a timer.")
+        slept = Result(tool=TIMER, turn=call.turn, input_hash=call.input_hash)
+        await append(bus, key.step("result", agent, step), slept)
+        await lease.ack()
+
+    setting = LeaseLoop(bus, of_timers_set(), lay_down, park=park, slots=slots, drain_seconds=drain_seconds)
+    waking = LeaseLoop(bus, of_timers_due(), wake, park=park, slots=slots, drain_seconds=drain_seconds)
+    async with setting.running(), waking.running():
+        yield
+
+
+def _seconds(call: Call) -> timedelta:
+    """How long to sleep. Raises BadMessage."""
+    seconds = call.arguments.get("seconds")
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds:
+        raise BadMessage(
+            f"a timer of {orjson.dumps(seconds).decode()[:40]} seconds.", "Give a number of seconds from 0."
+        )
+    return min(timedelta(seconds=min(seconds, LONGEST_SLEEP.total_seconds())), LONGEST_SLEEP)
