@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+import msgspec
 import structlog
 from faststream.nats import NatsBroker
 from pydantic import BaseModel
@@ -14,12 +15,12 @@ from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event
 from trunkline.bus.consumers import of_router
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS, Roster
-from trunkline.contracts.codec import encode
 from trunkline.contracts.errors import BadMessage, TryAgain
-from trunkline.contracts.messages import Answer, Failure, Request, Task
+from trunkline.contracts.messages import Answer, Failure, Request, Route, Task
 from trunkline.contracts.registry import AgentCard
-from trunkline.contracts.subjects import CLIENT, RunKey, query
+from trunkline.contracts.subjects import CLIENT, RunKey
 from trunkline.service import Service
+from trunkline.service.edges import answer_queries
 from trunkline_router.decide import Dispatch, admit, decide
 from trunkline_router.lexical import LexicalClassifier
 from trunkline_router.routes import Routes
@@ -38,6 +39,14 @@ class Question(BaseModel):
     agent: str = ""
 
 
+class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer: an agent and the route, or why nobody."""
+
+    agent: str = ""
+    route: Route = Route()
+    refusal: Failure | None = None
+
+
 @dataclass
 class Router:
     bus: Bus
@@ -49,25 +58,27 @@ class Router:
         if not isinstance(event.fact, Request):
             raise BadMessage(f"{lease.message.subject} is not a request.")
         key = RunKey.of(event.subject)
-        dispatch = self.dispatch(event.fact)
-        if dispatch.refusal:
+        found = dispatch(event.fact, self.routes, self.settings)
+        if found.refusal:
             if not self.routes.agents() and lease.delivery < PATIENCE and not event.fact.agent:
                 raise TryAgain("No agent is running yet.")
-            await self._refuse(key, dispatch.refusal)
+            await self._refuse(key, found.refusal)
         else:
-            task = Task(user=event.fact.user, route=dispatch.route, deadline=event.fact.deadline)
-            await append(self.bus, key.step("task", dispatch.agent), task, whoever=True)
+            task = Task(user=event.fact.user, route=found.route, deadline=event.fact.deadline)
+            await append(self.bus, key.step("task", found.agent), task, whoever=True)
         await lease.ack()
-
-    def dispatch(self, request: Request) -> Dispatch:
-        refusal = admit(request, max_question=self.settings.router_max_question)
-        if refusal:
-            return Dispatch(refusal=refusal)
-        return decide(request, self.routes, confident=self.settings.router_confident)
 
     async def _refuse(self, key: RunKey, failure: Failure) -> None:
         log.info("refused", action="refused", run=key.run, code=failure.code)
         await append(self.bus, key.step("answer", CLIENT), Answer(error=failure))
+
+
+def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Dispatch:
+    """Admission first, then the decision."""
+    refusal = admit(request, max_question=settings.router_max_question)
+    if refusal:
+        return Dispatch(refusal=refusal)
+    return decide(request, routes, confident=settings.router_confident)
 
 
 def router_service(settings: RouterSettings) -> Service:
@@ -89,13 +100,10 @@ def router_service(settings: RouterSettings) -> Service:
             yield
 
     def edges(broker: NatsBroker) -> None:
-        @broker.subscriber(query("router", "route"), description="Which agent would get a question, and why.")
-        async def explain(question: Question) -> bytes:
-            request = Request(text=question.text, agent=question.agent)
-            refusal = admit(request, max_question=settings.router_max_question)
-            found = (
-                Dispatch(refusal=refusal) if refusal else decide(request, routes, confident=settings.router_confident)
-            )
-            return encode(found.refusal) if found.refusal else encode(Task(text=found.agent, route=found.route))
+        async def explain(question: Question) -> Explanation:
+            found = dispatch(Request(text=question.text, agent=question.agent), routes, settings)
+            return Explanation(agent=found.agent, route=found.route, refusal=found.refusal)
+
+        answer_queries(broker, "router", "route", Question, explain, "Which agent would get a question, and why.")
 
     return Service("router", settings, work, edges)

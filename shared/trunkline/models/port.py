@@ -1,0 +1,20 @@
+"""The one thing that the platform asks of a language model."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from trunkline.contracts.dialog import ModelQuery, ModelReply
+
+
+class ModelClient(Protocol):
+    """Answers one query at a time, any number at once; whoever opens it closes it."""
+
+    async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
+        """The whole reply; on the way `on_text` gets each piece of text as it arrives.
+
+        Raises ModelFailed, whose `data` says `retryable`, `status` and `retry_after` (seconds); and InvalidSettings
+        for a model that this installation cannot reach. Retries nothing: that is the caller's policy.
+        """
+        ...
+
+    async def close(self) -> None: ...

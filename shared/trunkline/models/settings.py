@@ -1,0 +1,111 @@
+"""Which models there are and how to reach them: `trunkline.toml`, then the environment, which wins."""
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from trunkline.contracts.errors import InvalidSettings
+
+CONFIG = Path("trunkline.toml")
+
+
+class ProviderTable(BaseModel):
+    """`[providers.<name>]`: an OpenAI-compatible endpoint, or another address or key for a known provider."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    base_url: str = Field(default="", pattern=r"^(https?://\S+)?$")
+    api_key_env: str = ""
+
+
+class ModelSettings(BaseSettings):
+    """`[models]` and `[providers.*]` of the file, and the keys. The only reader of the environment in this package."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="TRUNKLINE_MODELS_", env_ignore_empty=True, frozen=True, extra="forbid", populate_by_name=True
+    )
+
+    small: str = ""
+    large: str = ""
+    timeout_seconds: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
+    providers: dict[str, ProviderTable] = Field(default_factory=dict)
+    private_keys: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
+
+    openai_key: SecretStr = Field(default=SecretStr(""), validation_alias="OPENAI_API_KEY")
+    anthropic_key: SecretStr = Field(default=SecretStr(""), validation_alias="ANTHROPIC_API_KEY")
+    google_key: SecretStr = Field(
+        default=SecretStr(""), validation_alias=AliasChoices("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    )
+    ollama_url: str = Field(default="", validation_alias=AliasChoices("OLLAMA_HOST", "OLLAMA_BASE_URL"))
+    openai_url: str = Field(default="", validation_alias="OPENAI_BASE_URL")
+    anthropic_url: str = Field(default="", validation_alias="ANTHROPIC_BASE_URL")
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Self:
+        """Reads `path`, or `trunkline.toml` here if there is one, and the environment. Raises InvalidSettings."""
+        where = path or CONFIG
+        document = _read(where) if path is not None or where.exists() else {}
+        models, providers = _table(document, "models", where), _table(document, "providers", where)
+        _refuse_unknown(models, ("small", "large", "timeout_seconds"), "[models]", where)
+        for name, table in providers.items():
+            if not isinstance(table, dict):
+                raise InvalidSettings(f"{where}: providers.{name} is not a table.", f"Write [providers.{name}].")
+            _refuse_unknown(table, tuple(ProviderTable.model_fields), f"[providers.{name}]", where)
+        keys = cls._environment(str(table.get("api_key_env", "")) for table in providers.values())
+        try:
+            return cls(**models, providers=providers, private_keys=keys)
+        except ValidationError as error:
+            raise InvalidSettings(*_said(error, where)) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is the library's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment before the file."""
+        return env_settings, init_settings
+
+    @classmethod
+    def _environment(cls, names: Iterable[str]) -> dict[str, str]:
+        values = EnvSettingsSource(cls, case_sensitive=True).env_vars
+        return {name: value for name in names if name and (value := values.get(name))}
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidSettings(f"{path} cannot be read: {error.strerror}.", "Check the path and its rights.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidSettings(f"{path} is not TOML: {error}.", "Correct that line.") from None
+
+
+def _table(document: Mapping[str, Any], name: str, where: Path) -> dict[str, Any]:
+    table = document.get(name, {})
+    if not isinstance(table, dict):
+        raise InvalidSettings(f"{where}: {name} is not a table.", f"Write [{name}] on a line of its own.")
+    return table
+
+
+def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], section: str, where: Path) -> None:
+    for key in table:
+        if key not in known:
+            near = get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."
+            raise InvalidSettings(f"{where}: {section} has an unknown key `{key}`.", hint)
+
+
+def _said(error: ValidationError, where: Path) -> tuple[str, str]:
+    """The first complaint, without the input: it may be a key."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    place = ".".join(str(part) for part in first["loc"])
+    return f"{where} or the environment: {place}: {first['msg']}.", "Correct the value."
