@@ -56,7 +56,7 @@ async def keeping_time(bus: Bus, *, slots: int = 64, drain_seconds: float = 20.0
 def _seconds(call: Call) -> timedelta:
     """How long to sleep. Raises BadMessage."""
     seconds = call.arguments.get("seconds")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds:
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
         raise BadMessage(
             f"a timer of {orjson.dumps(seconds).decode()[:40]} seconds.", "Give a number of seconds from 0."
         )

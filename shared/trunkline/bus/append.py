@@ -77,7 +77,7 @@ async def append(
             if asyncio.get_running_loop().time() > give_up:
                 raise
             log.info("publishing again", action="append_again", subject=str(subject), reason=error.what)
-            await asyncio.sleep(0 if isinstance(error, Interrupted) else pause * random.uniform(0.5, 1.5))
+            await asyncio.sleep(0 if isinstance(error, Interrupted) else pause * _jitter())
             pause = min(pause * 2, 1.0)
             continue
         ack = _ack.decode(reply.data)
@@ -93,6 +93,10 @@ async def _who_was_first(bus: Bus, subject: Subject, fact: Fact, *, whoever: boo
     if event is None:
         raise BusUnavailable(f"{subject} is said to exist, and cannot be read.", "Try again.")
     return Recorded(event.sequence, None if event.fact.id == fact.id else event)
+
+
+def _jitter() -> float:
+    return random.uniform(0.5, 1.5)  # noqa: S311  # spreads retries, guards nothing
 
 
 def _hint(error: PublishError) -> str:

@@ -98,8 +98,9 @@ def said_differences(what: str, declared: dict[str, Any], found: dict[str, Any])
     differences = {key: (value, found.get(key)) for key, value in declared.items() if not _same(value, found.get(key))}
     for key, (ours, theirs) in differences.items():
         log.warning(
-            f"{what} exists with other settings, which stay in force",
+            "exists with other settings, which stay in force",
             action="provision_differs",
+            what=what,
             setting=key,
             declared=ours,
             found=theirs,

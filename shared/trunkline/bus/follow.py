@@ -40,7 +40,7 @@ async def follow(
     """
     position = after
     while True:
-        reader = _Reader(bus, stream, position, filters, latest and position == 0, batch)
+        reader = _Reader(bus, stream, position, filters, latest=latest and position == 0, batch=batch)
         try:
             async with reader.opened():
                 async for messages in reader.batches():
@@ -55,7 +55,9 @@ async def follow(
 class _Reader:
     """One ephemeral consumer, and what it delivers."""
 
-    def __init__(self, bus: Bus, stream: str, after: int, filters: Sequence[str], latest: bool, batch: int) -> None:
+    def __init__(
+        self, bus: Bus, stream: str, after: int, filters: Sequence[str], *, latest: bool, batch: int
+    ) -> None:
         self._bus = bus
         self._stream = stream
         self._name = f"follow-{os.urandom(6).hex()}"
@@ -146,7 +148,7 @@ class _Reader:
 
 async def _available(subscription: Subscription) -> list[Msg]:
     """What has arrived, waiting for the first. Raises _Lost when not even a heartbeat comes."""
-    queue = subscription._pending_queue  # its public iterator cannot say what is there already
+    queue = subscription._pending_queue  # noqa: SLF001  # its public iterator cannot say what is there already
     try:
         async with asyncio.timeout(3 * HEARTBEAT):
             arrived = [await queue.get()]
@@ -155,6 +157,6 @@ async def _available(subscription: Subscription) -> list[Msg]:
     while not queue.empty():
         arrived.append(queue.get_nowait())
     for message in arrived:
-        subscription._pending_size -= len(message.data)
+        subscription._pending_size -= len(message.data)  # noqa: SLF001
         queue.task_done()
     return arrived

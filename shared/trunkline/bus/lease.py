@@ -132,7 +132,7 @@ class LeaseLoop:
             self._refill.clear()
             try:
                 await self._pull()
-            except Exception as error:  # the loop must outlive a bus that is away
+            except Exception as error:  # noqa: BLE001  # the loop must outlive a bus that is away
                 log.warning("cannot pull; trying again", action="pull_failed", error=str(error))
                 await asyncio.sleep(0.5)
                 self._refill.set()
@@ -200,7 +200,7 @@ class LeaseLoop:
             log.info("left to others", action="dropped", subject=lease.message.subject, reason=error.what)
         except WireViolation as error:
             await self._give_up(lease, error)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever it is, the message must not be lost
             await self._try_later(lease, error)
 
     async def _try_later(self, lease: Lease, error: Exception) -> None:
@@ -233,7 +233,7 @@ class LeaseLoop:
             for lease in list(self._active.values()):
                 try:
                     await lease.heartbeat()
-                except Exception as error:
+                except Exception as error:  # noqa: BLE001  # the bus is away; the next beat comes
                     log.info("no heartbeat", action="heartbeat_failed", error=str(error))
                     break
 

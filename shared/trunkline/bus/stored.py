@@ -54,7 +54,7 @@ class Delivery:
 
     @classmethod
     def parse(cls, reply: str) -> Delivery:
-        """`$JS.ACK.<stream>.<consumer>.…`, or the longer form `$JS.ACK.<domain>.<account>.<stream>.<consumer>.….<x>`."""
+        """`$JS.ACK.<stream>.<consumer>.…`, or the longer form with `<domain>.<account>` before the stream."""
         tokens = reply.split(".")
         first = 4 if len(tokens) == 9 else 6
         delivered, sequence, consumer_sequence, nanoseconds, pending = (

@@ -58,7 +58,7 @@ class Client:
         *,
         conversation: str = "",
         agent: str = "",
-        timeout: timedelta | float = PATIENCE,  # noqa: ASYNC109  # the deadline is part of what is asked
+        timeout: timedelta | float = PATIENCE,  # the deadline is part of what is asked
     ) -> Reply:
         """The answer. Raises InvalidQuestion, RunFailed (the recorded failure), DeadlinePassed, BusUnavailable."""
         async for item in self.stream(text, conversation=conversation, agent=agent, timeout=timeout):
@@ -75,7 +75,7 @@ class Client:
         conversation: str = "",
         agent: str = "",
         run: str = "",
-        timeout: timedelta | float = PATIENCE,  # noqa: ASYNC109
+        timeout: timedelta | float = PATIENCE,
     ) -> AsyncIterator[StreamItem]:
         """Progress and text as they come; the last item is `Answered`. `run` may be given (a UUIDv7) so that asking
         again after a failure asks the same thing. Raises InvalidQuestion, DeadlinePassed, BusUnavailable.
@@ -96,7 +96,7 @@ class Client:
         """Questions that follow one another: the agent sees what was said before."""
         return Conversation(self, conversation or new_conversation_id())
 
-    async def watch(self, run: str, conversation: str, *, timeout: float = 300.0) -> AsyncIterator[StreamItem]:  # noqa: ASYNC109
+    async def watch(self, run: str, conversation: str, *, timeout: float = 300.0) -> AsyncIterator[StreamItem]:
         """A run that was asked for before, or elsewhere."""
         key = RunKey.checked(run, conversation, self.tenant)
         async for item in watch(self.bus, key, None, timeout):
@@ -119,8 +119,8 @@ class Conversation:
         self._client = client
         self.id = id
 
-    async def ask(self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE) -> Reply:  # noqa: ASYNC109
+    async def ask(self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE) -> Reply:
         return await self._client.ask(text, conversation=self.id, agent=agent, timeout=timeout)
 
-    def stream(self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE) -> AsyncIterator[StreamItem]:  # noqa: ASYNC109
+    def stream(self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE) -> AsyncIterator[StreamItem]:
         return self._client.stream(text, conversation=self.id, agent=agent, timeout=timeout)

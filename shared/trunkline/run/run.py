@@ -100,7 +100,7 @@ class Run:
         digest = input_hash(model or self.agent.model, told, messages, list(tools))
         return Step(lambda step: self._models.reply(step, query, digest))
 
-    def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # noqa: ANN401  # any JSON value
+    def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # any JSON value
         """Run a tool and give its value. Raises ToolFailed."""
         return Step(lambda step: self._value(self._called(step, tool, arguments)))
 
@@ -117,7 +117,7 @@ class Run:
 
         return Step(rest)
 
-    def note(self, what: str, **data: Any) -> Step[None]:  # noqa: ANN401  # any JSON value
+    def note(self, what: str, **data: Any) -> Step[None]:  # any JSON value
         """Leave a remark on the log; it changes nothing."""
         engine = self._engine
         return Step(lambda step: engine.inline(engine.note(self.agent.name, step, what, **data)))
@@ -194,7 +194,7 @@ class Run:
 
         return await self._engine.result_of(Wanted(step, digest, result))
 
-    async def _value(self, result: Coroutine[Any, Any, Result]) -> Any:  # noqa: ANN401  # any JSON value
+    async def _value(self, result: Coroutine[Any, Any, Result]) -> Any:  # any JSON value
         found = await result
         if found.error:
             raise ToolFailed(found.error.message, found.error.hint, code=found.error.code)

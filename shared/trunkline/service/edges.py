@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import orjson
 import structlog
-from faststream import Context
-from faststream.nats import NatsBroker, NatsMessage
+from faststream.nats import NatsBroker
+from faststream.nats.annotations import NatsMessage
 from pydantic import BaseModel, ValidationError
 
 from trunkline.contracts.codec import encode
@@ -28,7 +28,7 @@ def answer_queries(
     """Serve `query.<service>.<what>`: `answer` gets the validated question, and gives msgspec structs or JSON values."""
 
     @broker.subscriber(query(service, what), title=f"{service}.{what}", description=description)
-    async def handle(message: Annotated[NatsMessage, Context("message")]) -> bytes:
+    async def handle(message: NatsMessage) -> bytes:
         try:
             question = asked.model_validate(orjson.loads(message.body or b"{}"))
             return encode(QueryReply(value=await answer(question)))

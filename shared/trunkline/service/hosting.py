@@ -104,11 +104,11 @@ def application(service: Service) -> AsgiFastStream:
     service.edges(broker)
 
     @get
-    async def live(scope: Any) -> AsgiResponse:  # noqa: ANN401, ARG001  # ASGI's own
+    async def live(scope: Any) -> AsgiResponse:  # noqa: ARG001  # ASGI's own
         return AsgiResponse(encode(service.health()), 200, JSON)
 
     @get
-    async def ready(scope: Any) -> AsgiResponse:  # noqa: ANN401, ARG001  # ASGI's own
+    async def ready(scope: Any) -> AsgiResponse:  # noqa: ARG001  # ASGI's own
         health = service.health()
         return AsgiResponse(encode(health), 200 if health.ready and health.bus else 503, JSON)
 

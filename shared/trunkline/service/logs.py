@@ -30,5 +30,5 @@ def configure_logs(service: str, *, format: Literal["auto", "json", "text"] = "a
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(name)s: %(message)s")
 
 
-def _dumps(event: Any, **_: object) -> str:  # noqa: ANN401  # structlog's own signature
+def _dumps(event: Any, **_: object) -> str:  # structlog's own signature
     return orjson.dumps(event, default=str).decode()

@@ -45,7 +45,7 @@ async def spawn(path: Path, home: Path, limits: Limits) -> Spawned:
     ours, theirs = socket.socketpair()
     with theirs, (home / STDERR).open("wb") as stderr:
         config = {
-            "sys_path": [os.path.abspath(each) for each in sys.path if each],
+            "sys_path": _search_path(),
             "path": str(path),
             "socket": theirs.fileno(),
             "executor": os.getpid(),
@@ -78,6 +78,11 @@ async def stop(spawned: Spawned) -> str:
         code = await spawned.process.wait()
     await asyncio.to_thread(leftovers.kill_session, spawned.process.pid)
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+
+
+def _search_path() -> list[str]:
+    """Where this interpreter finds modules, without the current folder."""
+    return [str(Path(each).absolute()) for each in sys.path if each]
 
 
 def _clean_environment(home: Path) -> dict[str, str]:

@@ -1,0 +1,124 @@
+"""Model calls from their prompts and models. A prompt is an intent to pay: without its model it is money spent."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from msgspec.structs import replace
+
+from trunkline.contracts.codec import Event
+from trunkline.contracts.dialog import Usage
+from trunkline.contracts.messages import Model, Prompt
+from trunkline_ledger.believable import count, elapsed, milliseconds, text, tokens
+from trunkline_ledger.money import parsed
+from trunkline_ledger.prices import Pricing
+from trunkline_ledger.rows import ModelCallRow
+
+Attempts = dict[tuple[str, int], ModelCallRow]
+"""By step and attempt."""
+
+
+def prompted(known: Attempts, event: Event, fact: Prompt, prices: Pricing, *, ended: bool) -> tuple[ModelCallRow, ...]:
+    """A model call was opened. Earlier attempts at the step stay open: the one that comes back first counts."""
+    attempt = count(fact.attempt, "attempt")
+    step = _step(event.subject.step, attempt)
+    if (step, attempt) in known:
+        return ()
+    row = ModelCallRow(
+        run=event.subject.run,
+        step=step,
+        attempt=attempt,
+        agent=event.subject.name,
+        model=text(fact.model),
+        asked_model=text(fact.model),
+        worker=text(fact.worker),
+        input_hash=text(fact.input_hash),
+        reserved=parsed(fact.reserved),
+        prompted_at=event.at,
+        prompt_sequence=event.sequence,
+    )
+    settled = any(other.outcome in {"returned", "failed"} for other in _attempts(known, step))
+    return (_lost(row, event.at, prices) if ended or settled else row,)
+
+
+def returned(known: Attempts, event: Event, fact: Model, prices: Pricing) -> tuple[ModelCallRow, ...]:
+    """A model call came back; no other attempt at its step can any more, so those are lost."""
+    step, attempt = event.subject.step, count(fact.attempt, "attempt")
+    row = known.get((step, attempt))
+    if row is not None and row.model_sequence is not None:
+        return ()
+    row = row or ModelCallRow(
+        run=event.subject.run, step=step, attempt=attempt, agent=event.subject.name, model=text(fact.model)
+    )
+    others = (other for other in _attempts(known, step) if other.attempt != attempt and other.outcome == "open")
+    return (_settled(row, event, fact, prices), *(_lost(other, event.at, prices) for other in others))
+
+
+def abandoned(known: Attempts, at: datetime, prices: Pricing) -> tuple[ModelCallRow, ...]:
+    """The run has ended: what is still open will not come back."""
+    return tuple(_lost(row, at, prices) for row in known.values() if row.outcome == "open")
+
+
+def share(row: ModelCallRow) -> dict[str, float]:
+    """What the call counts in its run."""
+    settled = row.outcome != "open"
+    return {
+        "model_calls": 1,
+        "lost_calls": int(row.paid_without_result),
+        "input_tokens": row.input_tokens,
+        "output_tokens": row.output_tokens,
+        "cache_read_tokens": row.cache_read_tokens,
+        "cache_write_tokens": row.cache_write_tokens,
+        "cost": row.cost or 0,
+        "unpriced": int(settled and not row.cost_known),
+        "model_ms": row.elapsed_ms or 0.0,
+    }
+
+
+def _settled(row: ModelCallRow, event: Event, fact: Model, prices: Pricing) -> ModelCallRow:
+    usage = tokens(fact.usage)
+    latency = milliseconds(fact.latency_ms, "latency_ms")
+    cost = _cost(fact, usage, event.at, prices)
+    return replace(
+        row,
+        model=text(fact.model) or row.model,
+        outcome="failed" if fact.error else "returned",
+        paid_without_result=False,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost=cost,
+        cost_known=cost is not None,
+        returned_at=event.at,
+        elapsed_ms=latency if row.prompted_at is None else elapsed(row.prompted_at, event.at),
+        latency_ms=latency,
+        first_text_ms=None if fact.first_text_ms is None else milliseconds(fact.first_text_ms, "first_text_ms"),
+        error=text(fact.error.code) if fact.error else None,
+        model_sequence=event.sequence,
+    )
+
+
+def _cost(fact: Model, usage: Usage, at: datetime, prices: Pricing) -> int | None:
+    """No tokens at all is only believable of a call that failed, and not of one that ran out of time unanswered."""
+    if prices.is_free(fact.model):
+        return 0
+    if usage == Usage():
+        return 0 if fact.error is not None and fact.error.code != "deadline_passed" else None
+    return prices.cost(fact.model, usage, at)
+
+
+def _lost(row: ModelCallRow, at: datetime, prices: Pricing) -> ModelCallRow:
+    """Counted as spent: what was reserved for it, or unknown when nothing was."""
+    cost = 0 if prices.is_free(row.model) else row.reserved
+    return replace(
+        row, outcome="lost", paid_without_result=True, cost=cost, cost_known=cost is not None, returned_at=at
+    )
+
+
+def _attempts(known: Mapping[tuple[str, int], ModelCallRow], step: str) -> list[ModelCallRow]:
+    return [row for (of, _), row in known.items() if of == step]
+
+
+def _step(step: str, attempt: int) -> str:
+    """The step that a prompt is an attempt at: a subject is written once, so a prompt's bears its attempt too."""
+    return step.removesuffix(f"-{attempt}")

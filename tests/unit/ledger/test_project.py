@@ -1,0 +1,371 @@
+"""What the ledger makes of a run's events."""
+
+import pytest
+from msgspec.structs import replace
+
+from tests.unit.ledger.story import (
+    FREE,
+    GPT,
+    MODEL_COST,
+    MODEL_USAGE,
+    RUN,
+    START,
+    Story,
+    begin,
+    delegated_run,
+    event,
+    model,
+    one_tool_run,
+    prompt,
+    rows_of,
+    tool_result,
+)
+from trunkline.contracts.codec import encode
+from trunkline.contracts.dialog import Usage
+from trunkline.contracts.errors import BadMessage
+from trunkline.contracts.messages import (
+    Answer,
+    Approval,
+    Call,
+    Cancel,
+    Decision,
+    Failure,
+    Feedback,
+    Note,
+    Request,
+    Resources,
+    Result,
+    Started,
+    Task,
+)
+from trunkline_ledger.money import dollars
+from trunkline_ledger.prices import Prices
+from trunkline_ledger.project import RunRows, project
+from trunkline_ledger.rows import RunRow
+
+
+def run_of(story: Story, run: str = RUN) -> RunRow:
+    row = rows_of(story, run).run
+    assert row is not None
+    return row
+
+
+def test_a_run_with_one_tool_is_counted_timed_and_paid() -> None:
+    story = Story(step_ms=10)
+    one_tool_run(story)
+    row = run_of(story)
+    assert (row.status, row.agent, row.user, row.question) == ("answered", "math", "ada", "What is 2 + 2?")
+    assert (row.events, row.model_calls, row.tool_calls, row.takeovers, row.lost_calls) == (10, 2, 1, 0, 0)
+    assert (row.input_tokens, row.output_tokens, row.cache_read_tokens) == (2000, 200, 800)
+    assert dollars(row.cost) == "0.006"
+    assert row.cost_known
+    assert (row.route_ms, row.queue_ms, row.model_ms, row.tool_ms, row.total_ms) == (10, 10, 20, 20, 90)
+    assert (row.route_confidence, row.route_source) == (0.75, "examples")
+
+
+def test_a_tool_call_says_how_long_it_waited_ran_and_what_it_used() -> None:
+    story = Story(step_ms=10)
+    one_tool_run(story)
+    (call,) = rows_of(story).tool_calls.values()
+    assert (call.tool, call.agent, call.status) == ("math.add", "math", "done")
+    assert (call.elapsed_ms, call.queue_ms, call.duration_ms, call.cpu_ms) == (20, 10, 6.5, 1.5)
+    assert (call.isolation, call.executor, call.max_rss_kib) == ("zygote", "x-1", 2048)
+
+
+def test_a_tool_that_only_reads_waited_while_it_did_not_run() -> None:
+    story = Story(step_ms=10)
+    story.tell("call.math__add.2", Call(agent="math"))
+    story.tell("result.math.2", tool_result())
+    (call,) = rows_of(story).tool_calls.values()
+    assert (call.elapsed_ms, call.queue_ms) == (10, 3.5)
+
+
+def test_a_delegated_run_is_a_run_of_its_own_with_a_parent() -> None:
+    story = Story()
+    child = delegated_run(story)
+    parent, below = run_of(story), run_of(story, child)
+    assert (below.parent, below.parent_step, below.agent, below.status) == (RUN, "2", "math", "answered")
+    assert (below.question, below.user, dollars(below.cost)) == ("2 + 2?", "ada", MODEL_COST)
+    assert (parent.parent, parent.tool_calls, dollars(parent.cost)) == (None, 0, MODEL_COST)
+
+
+def test_a_run_in_flight_has_paid_only_for_what_came_back() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(reserved="0.50"))
+    rows = rows_of(story)
+    assert rows.run is not None
+    assert (rows.run.status, rows.run.model_calls, rows.run.cost, rows.run.cost_known) == ("running", 1, 0, True)
+    assert rows.model_calls["1", 1].outcome == "open"
+
+
+def test_a_takeover_counts_the_lost_call_as_spent() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(reserved="0.02"))
+    story.tell("prompt.math.1-2", prompt(2, reserved="0.02"))
+    story.tell("model.math.1", model(2))
+    story.tell("answer.client.0", Answer(agent="math", text="4"))
+    rows = rows_of(story)
+    first, second = rows.model_calls["1", 1], rows.model_calls["1", 2]
+    assert (first.outcome, first.paid_without_result, dollars(first.cost or 0)) == ("lost", True, "0.02")
+    assert (second.outcome, second.paid_without_result, dollars(second.cost or 0)) == ("returned", False, MODEL_COST)
+    assert rows.run is not None
+    assert (rows.run.takeovers, rows.run.lost_calls, dollars(rows.run.cost)) == (1, 1, "0.023")
+
+
+def test_the_first_attempt_may_come_back_after_it_was_taken_over() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(reserved="0.02"))
+    story.tell("prompt.math.1-2", prompt(2, reserved="0.02"))
+    story.tell("model.math.1", model(1))
+    rows = rows_of(story)
+    assert [row.outcome for row in rows.model_calls.values()] == ["returned", "lost"]
+
+
+def test_a_lost_call_without_a_reservation_has_an_unknown_cost() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    story.tell("answer.client.0", Answer(error=Failure(code="deadline_passed", message="Late.")))
+    rows = rows_of(story)
+    lost = rows.model_calls["1", 1]
+    assert (lost.outcome, lost.cost, lost.cost_known) == ("lost", None, False)
+    assert rows.run is not None
+    assert not rows.run.cost_known
+
+
+def test_a_late_model_reply_replaces_what_was_counted_as_lost() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    story.tell("answer.client.0", Answer(error=Failure(code="deadline_passed", message="Late.")))
+    story.tell("model.math.1", model())
+    row = run_of(story)
+    assert (row.lost_calls, row.model_calls, dollars(row.cost), row.cost_known) == (0, 1, MODEL_COST, True)
+    assert row.status == "failed"
+
+
+def test_a_failed_run_bears_the_code_of_its_failure() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    story.tell("model.math.1", model(error="model_failed", usage=Usage()))
+    story.tell("answer.client.0", Answer(error=Failure(code="model_failed", message="No.")))
+    rows = rows_of(story)
+    assert rows.run is not None
+    assert (rows.run.status, rows.run.failure, rows.run.cost, rows.run.cost_known) == (
+        "failed",
+        "model_failed",
+        0,
+        True,
+    )
+    assert (rows.model_calls["1", 1].outcome, rows.model_calls["1", 1].error) == ("failed", "model_failed")
+
+
+def test_a_model_call_that_ran_out_of_time_may_have_cost_something() -> None:
+    story = Story()
+    story.tell("model.math.1", model(error="deadline_passed", usage=Usage()))
+    assert not run_of(story).cost_known
+
+
+def test_a_reply_without_tokens_has_an_unknown_cost_unless_it_is_free() -> None:
+    story = Story()
+    story.tell("model.math.1", model(usage=Usage()), run="paid")
+    story.tell("model.math.1", model(usage=Usage(), name=FREE), run="free")
+    assert not run_of(story, "paid").cost_known
+    assert run_of(story, "free").cost_known
+
+
+def test_a_cancelled_run_stays_cancelled_unless_it_was_answered_after_all() -> None:
+    story = Story()
+    begin(story)
+    story.tell("cancel.all.0", Cancel(by="ada"))
+    assert run_of(story).status == "cancelled"
+    failed = Answer(error=Failure(code="run_failed", message="The run was cancelled."))
+    answers = (("cancelled", failed), ("answered", Answer(text="4")))
+    for status, answer in answers:
+        told = Story(messages=list(story.messages))
+        told.tell("answer.client.0", answer)
+        assert run_of(told).status == status
+
+
+def test_the_first_answer_counts() -> None:
+    story = Story()
+    one_tool_run(story)
+    before = run_of(story)
+    story.tell("answer.client.1", Answer(error=Failure(code="x", message="x")))
+    story.tell("cancel.all.0", Cancel(by="late"))
+    after = run_of(story)
+    assert (after.status, after.answered_at, after.failure) == ("answered", before.answered_at, None)
+
+
+def test_an_approval_waits_for_its_decision() -> None:
+    story = Story()
+    story.tell("call.math__add.2", Call(agent="math"))
+    story.tell("approval.math__add.2", Approval(arguments={}, arguments_hash="h"))
+    assert rows_of(story).tool_calls["2"].status == "waiting"
+    story.tell("decision.math__add.2", Decision(verdict="denied", by="bob", arguments_hash="h"))
+    story.tell("result.math.2", tool_result("denied"))
+    row = rows_of(story).tool_calls["2"]
+    assert (row.status, row.verdict, row.decided_by, row.error) == ("failed", "denied", "bob", "denied")
+
+
+def test_a_tool_that_started_and_never_came_back_is_lost_when_the_run_ends() -> None:
+    story = Story()
+    story.tell("call.math__add.2", Call(agent="math"))
+    story.tell("started.math__add.2", Started(executor="x", delivery=1))
+    story.tell("answer.client.0", Answer(error=Failure(code="deadline_passed", message="Late.")))
+    assert rows_of(story).tool_calls["2"].status == "lost"
+
+
+def test_sleeping_is_not_a_tool_call() -> None:
+    story = Story()
+    story.tell("call.timer.2", Call(agent="math", arguments={"seconds": 1}))
+    story.tell("result.math.2", Result())
+    assert rows_of(story).tool_calls == {}
+
+
+@pytest.mark.parametrize("kind", ["model", "result", "answer", "prompt", "call", "started"])
+def test_an_event_without_its_predecessors_still_makes_its_rows(kind: str) -> None:
+    facts = {
+        "model": ("model.math.1", model()),
+        "result": ("result.math.2", tool_result()),
+        "answer": ("answer.client.0", Answer(text="4")),
+        "prompt": ("prompt.math.1-1", prompt()),
+        "call": ("call.math__add.2", Call(agent="math")),
+        "started": ("started.math__add.2", Started(executor="x", delivery=1)),
+    }
+    story = Story()
+    story.tell(*facts[kind])
+    row = run_of(story)
+    assert (row.events, row.opened_at, row.requested_at) == (1, story.messages[0].at, None)
+
+
+def test_a_run_takes_as_long_as_its_request_waits_for_its_answer() -> None:
+    story = Story(step_ms=10)
+    story.tell("prompt.math.1-1", prompt())
+    begin(story)
+    story.tell("answer.client.0", Answer(text="4"))
+    assert run_of(story).total_ms == 20
+
+
+def test_remarks_on_a_run_that_nobody_knows_make_no_run() -> None:
+    story = Story()
+    story.tell("note.router.1", Note(what="refused"))
+    story.tell("feedback.ledger.0", Feedback(verdict=1))
+    story.tell("cancel.all.0", Cancel())
+    assert rows_of(story).run is None
+
+
+def test_the_users_verdict_is_kept() -> None:
+    story = Story()
+    one_tool_run(story)
+    story.tell("feedback.ledger.0", Feedback(verdict=-1))
+    story.tell("feedback.ledger.1", Feedback(verdict=99))
+    assert run_of(story).verdict == -1
+
+
+def test_unknown_fields_change_nothing() -> None:
+    plain, strange = Story(), Story()
+    one_tool_run(plain)
+    for message in plain.messages:
+        strange.tell_at(message.subject, message.data[:-1] + b',"mood":{"level":[1,2]}}')
+    assert rows_of(plain) == rows_of(strange)
+
+
+def test_a_publisher_may_leave_out_all_but_the_words() -> None:
+    story = Story()
+    story.tell("request.router.0", b'{"text": "hello"}')
+    row = run_of(story)
+    assert (row.question, row.user, row.status) == ("hello", "", "running")
+
+
+def test_text_is_cut_and_bears_no_nul() -> None:
+    story = Story()
+    story.tell("request.router.0", Request(text="\0" + "x" * 5000))
+    question = run_of(story).question
+    assert len(question) == 200
+    assert "\0" not in question
+
+
+@pytest.mark.parametrize(
+    ("where", "fact"),
+    [
+        ("model.math.1", model(usage=Usage(input_tokens=10**30))),
+        ("model.math.1", model(usage=Usage(output_tokens=-1))),
+        ("model.math.1", replace(model(), latency_ms=-1.0)),
+        ("model.math.1", replace(model(), attempt=2**70)),
+        ("prompt.math.1-1", prompt(-1)),
+        ("result.math.2", Result(tool="t", resources=Resources(max_rss_kib=2**65))),
+        ("result.math.2", Result(tool="t", duration_ms=1e300)),
+    ],
+)
+def test_impossible_numbers_are_not_believed(where: str, fact: Answer) -> None:
+    story = Story()
+    with pytest.raises(BadMessage):
+        project(RunRows(), event(story.tell(where, fact)), Prices())
+
+
+def test_a_run_id_that_is_in_use_is_not_believed() -> None:
+    story = Story()
+    begin(story)
+    rows = rows_of(story)
+    foreign = story.tell("answer.client.0", Answer(text="stolen"), conversation="c-2")
+    with pytest.raises(BadMessage, match="belongs to main"):
+        project(rows, event(foreign), Prices())
+
+
+def test_a_run_is_not_its_own_parent() -> None:
+    story = Story()
+    body = b'{"parent": {"run": "%s", "agent": "math", "step": "1"}}' % RUN.encode()
+    with pytest.raises(BadMessage, match="own parent"):
+        project(RunRows(), event(story.tell("task.math.0", body)), Prices())
+
+
+def test_no_run_can_cost_more_than_its_column_holds() -> None:
+    story = Story()
+    begin(story)
+    rows = rows_of(story)
+    assert rows.run is not None
+    rows.put(replace(rows.run, cost=2**62))
+    with pytest.raises(BadMessage, match="cost more"):
+        project(rows, event(story.tell("model.math.1", model())), Prices())
+
+
+def test_an_event_that_was_seen_changes_nothing() -> None:
+    story = Story()
+    one_tool_run(story)
+    rows = rows_of(story)
+    assert all(project(rows, event(message), Prices()) == () for message in story.messages)
+
+
+def test_the_same_fact_under_two_names_counts_once() -> None:
+    story = Story()
+    begin(story)
+    for agent, usage in (("math", MODEL_USAGE), ("other", Usage(input_tokens=9_000_000))):
+        story.tell(f"prompt.{agent}.1-1", prompt())
+        story.tell(f"model.{agent}.1", model(usage=usage))
+        story.tell("call.math__add.2", Call(agent=agent))
+        story.tell(f"result.{agent}.2", tool_result("" if agent == "math" else "late"))
+    row = run_of(story)
+    assert (row.model_calls, row.tool_calls, row.failed_tool_calls, dollars(row.cost)) == (1, 1, 0, MODEL_COST)
+
+
+def test_times_are_the_servers() -> None:
+    story = Story()
+    message = story.tell("task.math.0", Task())
+    row = run_of(story)
+    assert row.tasked_at == message.at
+    assert row.tasked_at is not None
+    assert row.tasked_at > START
+
+
+def test_the_model_that_served_is_the_one_that_is_paid() -> None:
+    story = Story()
+    story.tell("prompt.math.1-1", prompt(model="openai:gpt-4o-mini"))
+    story.tell("model.math.1", model(name=GPT, usage=MODEL_USAGE))
+    call = rows_of(story).model_calls["1", 1]
+    assert (call.asked_model, call.model, dollars(call.cost or 0)) == ("openai:gpt-4o-mini", GPT, MODEL_COST)
+    assert encode(call)
