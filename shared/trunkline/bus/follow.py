@@ -55,9 +55,7 @@ async def follow(
 class _Reader:
     """One ephemeral consumer, and what it delivers."""
 
-    def __init__(
-        self, bus: Bus, stream: str, after: int, filters: Sequence[str], *, latest: bool, batch: int
-    ) -> None:
+    def __init__(self, bus: Bus, stream: str, after: int, filters: Sequence[str], *, latest: bool, batch: int) -> None:
         self._bus = bus
         self._stream = stream
         self._name = f"follow-{os.urandom(6).hex()}"

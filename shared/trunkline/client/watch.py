@@ -1,4 +1,4 @@
-"""Watching one run. What core NATS brings is a hint, quick and without a guarantee; what counts is read from the log."""
+"""Watching one run. What core NATS brings is a hint, quick and not guaranteed; what counts is read from the log."""
 
 from __future__ import annotations
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from trunkline.contracts.errors import BusUnavailable, InvalidSettings
+from trunkline.host.parent_death import die_with_parent
 
 CONFIG = """\
 # Written at every start. To run with settings of your own, start nats-server yourself and set NATS_URL.
@@ -26,7 +26,6 @@ jetstream {{
   sync_interval: {sync}
 }}
 """
-PR_SET_PDEATHSIG = 1
 
 
 class EmbeddedServer:
@@ -71,7 +70,7 @@ class EmbeddedServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_die_with_parent(),
+            preexec_fn=die_with_parent(),
         )
         await self._until_ready()
 
@@ -122,21 +121,6 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def _die_with_parent() -> Callable[[], None] | None:
-    """On Linux the child ends with us, however we end."""
-    if not sys.platform.startswith("linux"):
-        return None
-    prctl = ctypes.CDLL(None, use_errno=True).prctl
-    parent = os.getpid()
-
-    def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return arrange
 
 
 async def _greets(port: int) -> bool:

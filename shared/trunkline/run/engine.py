@@ -87,7 +87,7 @@ class Engine:
         except (Closing, BusUnavailable) as error:
             self._fatal = error
             self._move()
-            await _forever()
+            return await _forever()
         finally:
             self._busy -= 1
             self._move()
@@ -100,7 +100,7 @@ class Engine:
             return found[1]
         self._wanted[wanted.step] = wanted
         self._move()
-        await _forever()
+        return await _forever()
 
     def check(self, step: str, recorded: str, asked: str) -> None:
         """Raises Divergence when the code asks for something else than what is on the log."""

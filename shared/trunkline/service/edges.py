@@ -25,7 +25,7 @@ Q = TypeVar("Q", bound=BaseModel)
 def answer_queries(
     broker: NatsBroker, service: str, what: str, asked: type[Q], answer: Callable[[Q], Awaitable[Any]], description: str
 ) -> None:
-    """Serve `query.<service>.<what>`: `answer` gets the validated question, and gives msgspec structs or JSON values."""
+    """Serve `query.<service>.<what>`: `answer` gets the validated question; it gives structs or JSON values."""
 
     @broker.subscriber(query(service, what), title=f"{service}.{what}", description=description)
     async def handle(message: NatsMessage) -> bytes:

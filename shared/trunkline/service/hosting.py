@@ -18,23 +18,32 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
+import orjson
 import structlog
 import uvicorn
 from faststream.asgi import AsgiFastStream, AsgiResponse, get
 from faststream.nats import NatsBroker
 from faststream.specification import AsyncAPI
+from pydantic import BaseModel
 
 from trunkline import __version__
 from trunkline.bus import Bus, provision
+from trunkline.client.edges import edge_documents
+from trunkline.contracts.asyncapi import Document, platform_document
 from trunkline.contracts.codec import encode
 from trunkline.contracts.errors import CallerMistake, InvalidSettings, TrunklineError
 from trunkline.contracts.subjects import health as health_subject
+from trunkline.service.edges import answer_queries
 from trunkline.service.logs import configure_logs
 from trunkline.service.settings import ServiceSettings
 
 log = structlog.get_logger("trunkline.service")
 
 JSON = {"content-type": "application/json"}
+
+
+class Nothing(BaseModel):
+    """A query without parameters."""
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +67,7 @@ class Service:
     name: str
     settings: ServiceSettings
     work: Callable[[Bus], AbstractAsyncContextManager[object]]
-    edges: Callable[[NatsBroker], None] = lambda broker: None
+    edges: Callable[[NatsBroker], None] = lambda _broker: None
     started: float = field(default_factory=time.monotonic)
     ready: bool = False
     bus: Bus | None = None
@@ -97,11 +106,19 @@ def application(service: Service) -> AsgiFastStream:
         description="Request/reply edges; the log itself is described beside them.",
     )
 
-    @broker.subscriber(health_subject(service.name), description="The service says how it is.")
+    @broker.subscriber(
+        health_subject(service.name), title=f"{service.name}.health", description="The service says how it is."
+    )
     async def answer_health() -> bytes:
         return encode(service.health())
 
     service.edges(broker)
+    app: AsgiFastStream
+
+    async def describe(_: Nothing) -> Any:
+        return app.schema.to_specification().to_jsonable()
+
+    answer_queries(broker, service.name, "asyncapi", Nothing, describe, "The AsyncAPI document of these edges.")
 
     @get
     async def live(scope: Any) -> AsgiResponse:  # noqa: ARG001  # ASGI's own
@@ -112,14 +129,25 @@ def application(service: Service) -> AsgiFastStream:
         health = service.health()
         return AsgiResponse(encode(health), 200 if health.ready and health.bus else 503, JSON)
 
-    return AsgiFastStream(
+    @get
+    async def asyncapi(scope: Any) -> AsgiResponse:  # noqa: ARG001  # ASGI's own
+        return AsgiResponse(orjson.dumps(await document_of(service)), 200, JSON)
+
+    app = AsgiFastStream(
         broker,
         logger=None,
         lifespan=lambda: _lifespan(service),
         specification=AsyncAPI(title=f"Trunkline {service.name}", version=__version__, schema_version="3.0.0"),
-        asgi_routes=[("/live", live), ("/ready", ready)],
-        asyncapi_path="/asyncapi",
+        asgi_routes=[("/live", live), ("/ready", ready), ("/asyncapi.json", asyncapi)],
     )
+    return app
+
+
+async def document_of(service: Service) -> Document:
+    """The whole platform's, with the edges of the services that answer now."""
+    if service.bus is None:
+        return platform_document()
+    return platform_document(await edge_documents(service.bus))
 
 
 async def _run(service: Service) -> None:
@@ -155,12 +183,12 @@ async def _lifespan(service: Service) -> AsyncIterator[None]:
         await provision(bus)
         async with service.work(bus):
             service.ready = True
-            log.info(f"{service.name} is ready", action="ready", bus=settings.nats_url)
+            log.info("ready", action="ready", bus=settings.nats_url)
             try:
                 yield
             finally:
                 service.ready = False
-                log.info(f"{service.name} is stopping", action="stopping")
+                log.info("stopping", action="stopping")
 
 
 async def _quiet(error: Exception) -> None:

@@ -59,7 +59,7 @@ class Worker:
             text = await self._flow(state, lease)
         except (Closing, BusUnavailable):
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # the agent's code may fail in any way; the user is told
             return Answer(agent=self.agent.name, parent=parent, error=self._failure(error, state))
         return Answer(agent=self.agent.name, parent=parent, text=text)
 

@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
+import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,9 +42,10 @@ class Spawned:
         return text[-500:]
 
 
-async def spawn(path: Path, home: Path, limits: Limits) -> Spawned:
-    """`home` is the only folder that the file's code gets; the zygote leads a session of its own."""
+async def spawn(path: Path, limits: Limits) -> Spawned:
+    """The zygote leads a session of its own, and has a folder of its own, which `stop` removes."""
     ours, theirs = socket.socketpair()
+    home = Path(tempfile.mkdtemp(prefix="trunkline-"))
     with theirs, (home / STDERR).open("wb") as stderr:
         config = {
             "sys_path": _search_path(),
@@ -77,6 +80,7 @@ async def stop(spawned: Spawned) -> str:
         spawned.process.kill()
         code = await spawned.process.wait()
     await asyncio.to_thread(leftovers.kill_session, spawned.process.pid)
+    await asyncio.to_thread(shutil.rmtree, spawned.home, ignore_errors=True)
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 

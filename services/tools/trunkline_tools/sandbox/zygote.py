@@ -1,8 +1,6 @@
 """Runs the tools of one definitions file: a zygote that has imported it, and a fork of that for each call."""
 
 import asyncio
-import shutil
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,20 +55,17 @@ class ZygoteSandbox:
         self._starting = asyncio.Lock()
         self._spawned: Spawned | None = None
         self._offer: Offer | None = None
-        self._home = Path()
 
     async def __aenter__(self) -> Self:
-        self._home = Path(tempfile.mkdtemp(prefix="trunkline-"))
         try:
             await self._link()
         except BaseException:
-            await self.__aexit__()
+            await self._stop()
             raise
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         await self._stop()
-        await asyncio.to_thread(shutil.rmtree, self._home, ignore_errors=True)
 
     async def describe(self) -> tuple[ToolCard, ...]:
         await self._link()
@@ -121,11 +116,12 @@ class ZygoteSandbox:
 
     async def _start(self) -> Link:
         await self._stop()
-        spawned = self._spawned = await spawn(self._path, self._home, self._limits)
+        spawned = self._spawned = await spawn(self._path, self._limits)
         try:
             async with asyncio.timeout(self._start_timeout):
                 await asyncio.wait([spawned.link.greeting])
         except TimeoutError:
+            spawned.process.kill()  # it does not listen
             await self._stop()
             raise BrokenFile(
                 f"{self._path}:1: importing it took longer than {self._start_timeout:g} s.",
