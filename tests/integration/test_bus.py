@@ -187,6 +187,6 @@ async def test_following_gives_every_message_once_through_a_server_kill(bus: Bus
 
 
 async def test_no_bus_is_said_clearly() -> None:
-    with pytest.raises(BusUnavailable, match="No bus at .* `trunkline up`"):
+    with pytest.raises(BusUnavailable, match=r"No bus at .* `trunkline up`"):
         async with Bus.open(f"nats://127.0.0.1:{free_port()}", wait=1.0):
             pass

@@ -27,6 +27,7 @@ def agents_service(settings: AgentsSettings) -> Service:
         slots=settings.agent_slots,
         drain_seconds=settings.drain,
         beat_seconds=settings.agent_beat,
+        ack_wait=settings.ack_wait,
         model_timeout=model_settings.timeout_seconds,
     )
 

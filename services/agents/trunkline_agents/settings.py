@@ -18,4 +18,5 @@ class AgentsSettings(ServiceSettings):
     )
     generalist: bool = Field(True, description="Whether the built-in generalist runs here too.")
     agent_slots: int = Field(32, gt=0, description="Runs at a time, per agent.")
+    ack_wait: float = Field(10.0, ge=1, description="Seconds without a heartbeat until another worker takes over.")
     agent_beat: float = Field(2.0, gt=0, description="Seconds between heartbeats in the registry.")

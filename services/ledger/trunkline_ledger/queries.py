@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Table, select
+from sqlalchemy import ColumnElement, RowMapping, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.contracts.errors import CallerMistake, NotFound
@@ -105,9 +105,9 @@ async def _one(connection: AsyncConnection, run: str, tenant: str | None) -> Run
     exact = (await connection.execute(query.where(runs.c.run == run))).mappings().one_or_none()
     if exact is not None:
         return RunRow(**exact)
-    begins = query.where(runs.c.run.startswith(run, autoescape=True)).order_by(runs.c.run).limit(SHOWN_MATCHES)
-    # SQLite's LIKE takes small letters for capital ones.
-    matches = [RunRow(**row) for row in (await connection.execute(begins)).mappings() if row["run"].startswith(run)]
+    # Not LIKE: SQLite's takes small letters for capital ones.
+    begins = query.where(func.substr(runs.c.run, 1, len(run)) == run).order_by(runs.c.run).limit(SHOWN_MATCHES)
+    matches = [RunRow(**row) for row in await _all(connection, begins)]
     if not run or not matches:
         raise NotFound(
             f"No run {run[:80]!r} is in the ledger.", "`trunkline runs` lists them; a new one may take a moment."

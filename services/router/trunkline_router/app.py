@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
 import msgspec
@@ -81,23 +82,26 @@ def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Disp
     return decide(request, routes, confident=settings.router_confident)
 
 
-def router_service(settings: RouterSettings) -> Service:
-    roster = Roster(AgentCard)
-    routes = Routes(roster, LexicalClassifier())
+@contextlib.asynccontextmanager
+async def routing(bus: Bus, routes: Routes, settings: RouterSettings) -> AsyncIterator[None]:
+    """Route requests while inside."""
+    loop = LeaseLoop(
+        bus,
+        of_router(),
+        Router(bus, routes, settings).handle,
+        park=parking(bus, "router"),
+        slots=settings.router_slots,
+        drain_seconds=settings.drain,
+    )
+    async with routes.roster.watching(bus, AGENTS), loop.running():
+        yield
 
-    @contextlib.asynccontextmanager
-    async def work(bus: Bus) -> AsyncIterator[None]:
-        router = Router(bus, routes, settings)
-        loop = LeaseLoop(
-            bus,
-            of_router(),
-            router.handle,
-            park=parking(bus, "router"),
-            slots=settings.router_slots,
-            drain_seconds=settings.drain,
-        )
-        async with roster.watching(bus, AGENTS), loop.running():
-            yield
+
+def router_service(settings: RouterSettings) -> Service:
+    routes = Routes(Roster(AgentCard), LexicalClassifier())
+
+    def work(bus: Bus) -> AbstractAsyncContextManager[None]:
+        return routing(bus, routes, settings)
 
     def edges(broker: NatsBroker) -> None:
         async def explain(question: Question) -> Explanation:

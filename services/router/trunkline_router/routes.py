@@ -11,14 +11,14 @@ class Routes:
     """The live agents. Learns anew when one comes, changes or leaves."""
 
     def __init__(self, roster: Roster[AgentCard], classifier: Classifier) -> None:
-        self._roster = roster
+        self.roster = roster
         self._classifier = classifier
         self._learnt: dict[str, AgentCard] = {}
 
     def agents(self) -> dict[str, AgentCard]:
         """By name: those whose heartbeat is fresh, and those that are likely being restarted."""
         return {
-            card.agent: card for card in sorted(self._roster.expected(), key=lambda card: (card.version, card.worker))
+            card.agent: card for card in sorted(self.roster.expected(), key=lambda card: (card.version, card.worker))
         }
 
     def generalist(self) -> str | None:

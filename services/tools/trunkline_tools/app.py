@@ -41,7 +41,7 @@ def tools_service(settings: ToolsSettings) -> Service:
                 executor = Executor(bus, card, sandbox)
                 loop = LeaseLoop(
                     bus,
-                    of_tool(card.tool),
+                    of_tool(card.tool, ack_wait=settings.ack_wait),
                     executor.handle,
                     park=parking(bus, "tools"),
                     slots=settings.tool_slots,

@@ -49,12 +49,12 @@ def of_router() -> Consumer:
     return Consumer(TRUNK, "router", (requests(),))
 
 
-def of_agent(agent: str) -> Consumer:
-    return Consumer(TRUNK, f"agent-{agent}", work_of_agent(agent))
+def of_agent(agent: str, *, ack_wait: float = ACK_WAIT) -> Consumer:
+    return Consumer(TRUNK, f"agent-{agent}", work_of_agent(agent), ack_wait)
 
 
-def of_tool(tool: str) -> Consumer:
-    return Consumer(TRUNK, f"tool-{tool_token(tool)}", (calls_of_tool(tool),))
+def of_tool(tool: str, *, ack_wait: float = ACK_WAIT) -> Consumer:
+    return Consumer(TRUNK, f"tool-{tool_token(tool)}", (calls_of_tool(tool),), ack_wait)
 
 
 def of_timers_set() -> Consumer:

@@ -24,7 +24,9 @@ class Child:
         self._hearing = asyncio.create_task(self._listen(hear), name=f"output of {process.pid}")
 
     @classmethod
-    async def start(cls, command: Sequence[str], environment: Mapping[str, str], hear: Callable[[bytes], None]) -> Child:
+    async def start(
+        cls, command: Sequence[str], environment: Mapping[str, str], hear: Callable[[bytes], None]
+    ) -> Child:
         """`hear` gets each line of its output, stdout and stderr alike, without the line's end."""
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -48,9 +48,9 @@ async def until_ready(bus: Bus, service: str, pid: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _inbox(bus: Bus, hear: object) -> AsyncIterator[str]:
+async def _inbox(bus: Bus, hear: Callable[[Msg], Awaitable[None]]) -> AsyncIterator[str]:
     name = bus.client.new_inbox()
-    subscription = await bus.client.subscribe(name, cb=hear)  # type: ignore[arg-type]
+    subscription = await bus.client.subscribe(name, cb=hear)
     try:
         yield name
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,7 +19,9 @@ class LogFile:
         self._file: BinaryIO = self.path.open("ab", buffering=0)
 
     def write(self, line: bytes) -> None:
-        self._file.write(line + b"\n")
+        """A full disk must not stop the service that is being logged."""
+        with contextlib.suppress(OSError):
+            self._file.write(line + b"\n")
 
     def close(self) -> None:
         self._file.close()

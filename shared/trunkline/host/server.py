@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shutil
 import signal
 import socket
@@ -43,6 +42,11 @@ class EmbeddedServer:
         return self._process.pid if self._process else 0
 
     @property
+    def exit_code(self) -> int:
+        """Of a server that left; negative: the signal."""
+        return self._process.returncode or 0 if self._process else 0
+
+    @property
     def log_file(self) -> Path:
         return self.folder / "nats.log"
 
@@ -55,12 +59,16 @@ class EmbeddedServer:
         finally:
             await self.stop()
 
-    async def start(self) -> None:
+    def check_port(self) -> None:
+        """Raises BusUnavailable when the port is in use."""
         if port_in_use(self.port):
             raise BusUnavailable(
                 f"Port {self.port} on 127.0.0.1 is in use.",
                 "Another `trunkline up` may be running: use it with NATS_URL, or choose another port with --port.",
             )
+
+    async def start(self) -> None:
+        self.check_port()
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "nats.conf"
         config.write_text(CONFIG.format(port=self.port, folder=self.folder / "jetstream", sync=self._sync))
@@ -70,7 +78,7 @@ class EmbeddedServer:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=die_with_parent(),
+            preexec_fn=die_with_parent(),  # noqa: PLW1509  # it only asks the kernel, and takes no lock
         )
         await self._until_ready()
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 
 from trunkline.agent import Agent
 from trunkline.bus import Bus, Lease, append, fold, read_event
 from trunkline.contracts.codec import input_hash
-from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, RunFailed, TrunklineError
+from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, DeadlinePassed, RunFailed, TrunklineError
 from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Failure, Parent, Result
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
@@ -34,6 +37,7 @@ class Worker:
     id: str
     version: str = ""
     model_timeout: float = 60.0
+    turn_timeout: float = 900.0
 
     async def handle(self, lease: Lease) -> None:
         """Fold, work, record, acknowledge: in that order. Raises Superseded, BusUnavailable, WireViolation."""
@@ -77,13 +81,24 @@ class Worker:
         )
         run = Run(engine, self.agent, calls, self.surroundings)
         flow = self.agent.own_flow or tool_loop
-        text = await engine.drive(flow(run))
+        text = await self._in_time(engine.drive(flow(run)))
         if not isinstance(text, str):
             raise RunFailed(
                 f"The flow of agent {self.agent.name} returned {type(text).__name__}, not a text.",
                 "Return a str from the flow.",
             )
         return text
+
+    async def _in_time(self, driving: Coroutine[Any, Any, str]) -> str:
+        try:
+            async with asyncio.timeout(self.turn_timeout):
+                return await driving
+        except TimeoutError as error:
+            raise DeadlinePassed(
+                f"The code of agent {self.agent.name} neither answered nor asked for anything within "
+                f"{self.turn_timeout:g} s.",
+                "A flow should wait for nothing but `run`.",
+            ) from error
 
     def _failure(self, error: Exception, state: RunState) -> Failure:
         if isinstance(error, TrunklineError):

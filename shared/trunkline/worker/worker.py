@@ -23,11 +23,18 @@ from trunkline.worker.turn import Worker
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`slots`: runs at a time, per agent. `drain_seconds`: how long they may go on once the process is to stop."""
+    """All in seconds but `slots`, the runs at a time per agent.
+
+    `drain_seconds`: how long runs may go on once the process is to stop. `model_timeout`: total, of one model call.
+    `turn_timeout`: of all that an agent's code does before it waits. `ack_wait`: after how long without a heartbeat
+    another worker takes over.
+    """
 
     slots: int = 32
     drain_seconds: float = 20.0
     model_timeout: float = 60.0
+    turn_timeout: float = 900.0
+    ack_wait: float = 10.0
     beat_seconds: float = 2.0
 
 
@@ -57,10 +64,11 @@ async def working(
                 id=worker_id,
                 version=version,
                 model_timeout=settings.model_timeout,
+                turn_timeout=settings.turn_timeout,
             )
             loop = LeaseLoop(
                 bus,
-                of_agent(agent.name),
+                of_agent(agent.name, ack_wait=settings.ack_wait),
                 worker.handle,
                 park=parking(bus, "agents"),
                 slots=settings.slots,

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import msgspec
 import pytest
+from sqlalchemy import delete, func, select
 
 from tests.integration.ledger.ledgers import read_into
 from tests.unit.ledger.story import MODEL_COST, RUN, START, Story, begin, delegated_run, everything, model, one_tool_run
@@ -13,6 +14,7 @@ from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Parent, Task
 from trunkline_ledger.queries import Queries
 from trunkline_ledger.store import open_store
+from trunkline_ledger.tables import runs
 from trunkline_ledger.views import RunSummary
 
 STORY = everything()
@@ -182,6 +184,18 @@ async def test_sums_beyond_64_bits_are_exact(url: str) -> None:
             await connection.exec_driver_sql(f"UPDATE runs SET cost = {2**62 + 1}")
         totals = await Queries(store).totals()
     assert totals.amounts.cost == "55340232.22112865486"
+
+
+async def test_an_answer_is_of_one_moment(url: str) -> None:
+    await read_into(url, STORY)
+    count = select(func.count()).select_from(runs)
+    async with open_store(url) as store, store.reading() as before:
+        found = (await before.execute(count)).scalar_one()
+        async with store.writing() as connection:
+            await connection.execute(delete(runs))
+        assert (await before.execute(count)).scalar_one() == found > 0
+        async with store.reading() as after:
+            assert (await after.execute(count)).scalar_one() == 0
 
 
 async def test_every_answer_is_json_with_money_as_text(queries: Queries) -> None:

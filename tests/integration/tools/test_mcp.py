@@ -1,12 +1,11 @@
 """A third-party MCP server's tools are tools: same interface, same refusals, same deadlines."""
 
 import asyncio
-import contextlib
 import os
 import shutil
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import psutil
@@ -92,7 +91,7 @@ async def http(node: str) -> AsyncIterator[HttpServer]:
 
 
 @pytest.fixture(autouse=True)
-def no_process_left() -> AsyncIterator[None]:  # type: ignore[misc]
+def no_process_left() -> Iterator[None]:
     before = {child.pid for child in psutil.Process().children(recursive=True)}
     yield
     left = [child for child in psutil.Process().children(recursive=True) if child.pid not in before]
@@ -280,5 +279,4 @@ def test_a_bad_table_is_refused_with_its_place(tmp_path: Path, table: str, what:
     file = tmp_path / "trunkline.toml"
     file.write_text(f"[mcp.a]\n{table}\n")
     with pytest.raises(InvalidSettings, match=what):
-        with contextlib.suppress(StopIteration):
-            mcp_servers(file)
+        mcp_servers(file)

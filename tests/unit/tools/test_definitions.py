@@ -1,6 +1,5 @@
 """A definitions file loads whole, or it says where it is broken."""
 
-import os
 import sys
 from pathlib import Path
 
@@ -133,4 +132,4 @@ def test_a_relative_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     found = load(Path(), HEAD + "x = Agent('a')\n")
     assert found.path.is_absolute()
-    assert os.path.samefile(found.path, tmp_path / "billing.py")
+    assert found.path.samefile(tmp_path / "billing.py")

@@ -10,17 +10,22 @@ READY = 1  # zygote: the tools of the file, as JSON
 BROKEN = 2  # zygote: why the file did not load, as JSON
 CALL = 3  # executor: run this
 CANCEL = 4  # executor: end this call
-DONE = 5  # zygote: the call is over, nothing of it is left
+DONE = 5  # zygote: the call is over
+REPLY = 6  # a call's own process to its zygote: the value or the error
 
 UNTOUCHED = 0  # the zygote let the call end by itself
 TIMED_OUT = 1
 FLOODED = 2
 CANCELLED = 3
 NOT_STARTED = 4
+TOO_LONG = 5
+
+LONGEST_ORDER = 16 * 1024 * 1024
 
 _header = struct.Struct("!IBQ")
 _call = struct.Struct("!dHH")
 _done = struct.Struct("!iBQQQQI")
+_reply = struct.Struct("!QQ")
 
 
 class Frame(NamedTuple):
@@ -53,6 +58,14 @@ class Ending(NamedTuple):
 
 def frame(kind: int, call: int, body: bytes) -> bytes:
     return _header.pack(len(body), kind, call) + body
+
+
+class Reply(NamedTuple):
+    """The body of REPLY: what the process itself says that it took, and `v` or `e` with JSON."""
+
+    cpu_us: int
+    max_rss_kib: int
+    body: bytes
 
 
 class Frames:
@@ -103,3 +116,16 @@ def unpack_ending(body: bytes) -> Ending:
         raise WireViolation(f"not the end of a call: {error}.") from error
     end = _done.size + length
     return Ending(status, cause, duration, cpu, rss, output, body[_done.size : end], body[end:])
+
+
+def pack_reply(reply: Reply) -> bytes:
+    return _reply.pack(reply.cpu_us, reply.max_rss_kib) + reply.body
+
+
+def unpack_reply(body: bytes) -> Reply:
+    """Raises WireViolation."""
+    try:
+        cpu_us, max_rss_kib = _reply.unpack_from(body)
+    except struct.error as error:
+        raise WireViolation(f"not a reply: {error}.") from error
+    return Reply(cpu_us, max_rss_kib, body[_reply.size :])

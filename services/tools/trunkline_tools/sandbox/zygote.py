@@ -116,26 +116,29 @@ class ZygoteSandbox:
 
     async def _start(self) -> Link:
         await self._stop()
-        spawned = self._spawned = await spawn(self._path, self._limits)
+        spawned = await spawn(self._path, self._limits)
+        try:
+            self._accept(await self._greeting(spawned))
+        except BaseException:
+            await stop(spawned)
+            raise
+        self._spawned = spawned
+        return spawned.link
+
+    async def _greeting(self, spawned: Spawned) -> frames.Frame:
         try:
             async with asyncio.timeout(self._start_timeout):
                 await asyncio.wait([spawned.link.greeting])
         except TimeoutError:
             spawned.process.kill()  # it does not listen
-            await self._stop()
             raise BrokenFile(
                 f"{self._path}:1: importing it took longer than {self._start_timeout:g} s.",
                 "Keep slow work out of the module's top level.",
             ) from None
         if spawned.link.greeting.cancelled():
-            how = await stop(spawned)
-            raise BrokenFile(f"{self._path}:1: its process ended while it was imported ({how}).", spawned.last_words())
-        try:
-            self._accept(spawned.link.greeting.result())
-        except BaseException:
-            await self._stop()
-            raise
-        return spawned.link
+            words = spawned.last_words() or "Import the file in a Python of your own to see why."
+            raise BrokenFile(f"{self._path}:1: its process ended while it was imported ({await stop(spawned)}).", words)
+        return spawned.link.greeting.result()
 
     def _accept(self, greeting: frames.Frame) -> None:
         """The zygote has run the user's code: its words are checked like any other input. Raises BrokenFile."""

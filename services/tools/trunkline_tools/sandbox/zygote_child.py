@@ -2,7 +2,9 @@
 
 import gc
 import os
+import resource
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Iterable, Mapping
@@ -13,34 +15,41 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from trunkline.contracts.errors import InvalidArguments
 from trunkline.tool import Tool
-from trunkline_tools.sandbox import lockdown
+from trunkline_tools.sandbox import frames, lockdown
 from trunkline_tools.sandbox.frames import Order
 
 TEXT_BYTES = 2048
 TRACEBACK_LINES = 12
+CHUNK = 256 * 1024
+REHEARSAL = Order(
+    0.0, "", "", b"{}"
+)  # brings the pages of memory that every answer writes to, before one is waited for
 
 
 class Place(NamedTuple):
-    """Where the child works: its folder, where its reply and its output go, what it must not keep open."""
+    """Where a child works: its folder, its line to the zygote, its output, and what it must not keep open."""
 
     folder: str
-    reply: int
+    line: socket.socket
     output: int
     foreign: Iterable[int]
 
 
-def run_call(
-    tools: Mapping[str, Tool], order: Order, place: Place, zygote: int, limits: list[tuple[int, int]]
-) -> NoReturn:
-    """Never returns, never runs the zygote's exit handlers."""
+def serve_one(tools: Mapping[str, Tool], place: Place, zygote: int, limits: list[tuple[int, int]]) -> NoReturn:
+    """Wait for an order, carry it out, reply, end. Never returns, never runs the zygote's exit handlers."""
     code = 70
     try:
-        _settle(order, place, zygote, limits)
-        reply = answer(tools, order)
+        _settle(place, zygote, limits)
+        answer(tools, REHEARSAL)
+        order = _next_order(place.line)
+        before = _cpu_us()
+        os.environ["TRUNKLINE_CALL_ID"] = order.call_id  # noqa: TID251  # the tool's
+        lockdown.bound_cpu(order.seconds)
+        body = answer(tools, order)
         with suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
-        _write(place.reply, reply)
+        _reply(place.line, body, before)
         code = 0
     finally:
         os._exit(code)
@@ -67,16 +76,38 @@ def answer(tools: Mapping[str, Tool], order: Order) -> bytes:
         return _raised(tool, error)
 
 
-def _settle(order: Order, place: Place, zygote: int, limits: list[tuple[int, int]]) -> None:
+def _settle(place: Place, zygote: int, limits: list[tuple[int, int]]) -> None:
     signal.set_wakeup_fd(-1)
     for fd in place.foreign:
         os.close(fd)
     os.dup2(place.output, 1)
     os.dup2(place.output, 2)
     os.chdir(place.folder)
-    os.environ.update(HOME=place.folder, TMPDIR=place.folder, TRUNKLINE_CALL_ID=order.call_id)  # noqa: TID251  # the tool's
-    lockdown.enter_call(zygote, limits, order.seconds)
+    os.environ.update(HOME=place.folder, TMPDIR=place.folder)  # noqa: TID251  # the tool's
+    lockdown.enter_call(zygote, limits)
     gc.enable()
+
+
+def _next_order(line: socket.socket) -> Order:
+    received = frames.Frames(frames.LONGEST_ORDER)
+    while data := line.recv(CHUNK):
+        for frame in received.feed(data):
+            return frames.unpack_order(frame.body)
+    os._exit(0)
+
+
+def _cpu_us() -> int:
+    total = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        usage = resource.getrusage(who)
+        total += usage.ru_utime + usage.ru_stime
+    return int(total * 1e6)
+
+
+def _reply(line: socket.socket, body: bytes, before: int) -> None:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    reply = frames.pack_reply(frames.Reply(_cpu_us() - before, peak, body))
+    line.sendall(frames.frame(frames.REPLY, 0, reply))
 
 
 def _run(tool: Tool, arguments: dict[str, Any]) -> Any:  # whatever the tool returns
@@ -116,9 +147,3 @@ def _failed(code: str, message: str, hint: str, **data: str) -> bytes:
 def _speakable(text: str) -> str:
     """Without lone surrogates, which UTF-8 cannot say."""
     return text.encode(errors="replace").decode()
-
-
-def _write(fd: int, data: bytes) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]

@@ -1,0 +1,1 @@
+"""Measurements of the platform, run by hand and by `make bench`."""

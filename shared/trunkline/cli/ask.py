@@ -1,0 +1,116 @@
+"""`trunkline ask`: one question, its run as it happens, its answer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trunkline.cli.options import Json, Url
+
+if TYPE_CHECKING:
+    from trunkline.cli.question import Question
+    from trunkline.cli.views import View
+    from trunkline.client import Answered
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="What you want to know; - reads it from stdin.", show_default=False)],
+    agent: Annotated[str, typer.Option("--agent", "-a", help="Skip the routing: this agent.")] = "",
+    conversation: Annotated[str, typer.Option("--conversation", "-c", help="Go on with this conversation.")] = "",
+    user: Annotated[str, typer.Option("--user", "-u", help="Who asks.")] = "",
+    timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait; the run goes on regardless.")] = 300.0,
+    run: Annotated[str, typer.Option(help="The run's id, so that asking again asks the same thing.")] = "",
+    stream: Annotated[bool, typer.Option("--stream", help="With --json: a line for each step and text.")] = False,
+    url: Url = "",
+    as_json: Json = False,
+) -> None:
+    """Ask a question, and watch its run until the answer."""
+    from trunkline.cli import question as asking
+    from trunkline.cli.session import run as settled
+    from trunkline.contracts.ids import new_run_id
+
+    wanted = asking.Question(
+        text=sys.stdin.read() if question == "-" else question,
+        run=run or new_run_id(),
+        agent=agent,
+        conversation=conversation,
+        user=user,
+        timeout=timedelta(seconds=timeout),
+    ).checked()
+    began = time.monotonic()
+    try:
+        answered = settled(asked(wanted, url, view_for(as_json=as_json, stream=stream)))
+    except KeyboardInterrupt:
+        say_it_goes_on(wanted.run)
+        raise
+    seconds = time.monotonic() - began
+    if error := asking.failure_of(answered, wanted):
+        footer(answered, seconds, as_json=as_json)
+        raise error
+    show_answer(answered, seconds, as_json=as_json, stream=stream)
+
+
+async def asked(question: Question, url: str, view: View) -> Answered:
+    """The answer, over a connection of its own."""
+    from trunkline.cli.question import put
+    from trunkline.cli.session import on_trunkline
+    from trunkline.cli.settings import CliSettings
+
+    settings = CliSettings.load()
+    async with on_trunkline(url) as bus:
+        return await put(bus, settings.tenant, question, view)
+
+
+def view_for(*, as_json: bool, stream: bool = False) -> View:
+    """Progress goes to stderr, and only when somebody looks at it; text only where the answer will stand too."""
+    from trunkline.cli.console import err, out
+    from trunkline.cli.views import JsonLines, OnTerminal, Silent
+
+    if as_json:
+        return JsonLines() if stream else Silent()
+    return OnTerminal(err(), writing=out().is_terminal) if err().is_terminal else Silent()
+
+
+def show_answer(answered: Answered, seconds: float, *, as_json: bool, stream: bool = False) -> None:
+    from trunkline.cli.console import clean, out, print_json, print_json_line, text
+
+    if as_json:
+        said = {
+            "run": answered.run,
+            "conversation": answered.conversation,
+            "agent": answered.agent,
+            "text": answered.text,
+            "seconds": round(seconds, 4),
+        }
+        if stream:
+            print_json_line({"type": "answer"} | said)
+        else:
+            print_json(said)
+        return
+    if out().is_terminal:
+        out().print(text(clean(answered.text, lines=True)))
+    else:
+        typer.echo(answered.text)
+    footer(answered, seconds, as_json=False)
+
+
+def footer(answered: Answered, seconds: float, *, as_json: bool) -> None:
+    """Who answered, how long it took, and where to see how it came about; for people only."""
+    from trunkline.cli.console import clean, err, text
+    from trunkline.cli.figures import duration, short
+
+    if as_json or not err().is_terminal:
+        return
+    parts = [clean(answered.agent)] if answered.agent else []
+    parts += [duration(seconds * 1000), f"trunkline show {short(answered.run)}"]
+    err().print(text((" · ".join(parts), "faint")), soft_wrap=True)
+
+
+def say_it_goes_on(run: str) -> None:
+    from trunkline.cli.console import err, text
+
+    err().print(text(("The run goes on: ", "faint"), f"trunkline show {run}"), soft_wrap=True)

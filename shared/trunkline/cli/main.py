@@ -1,0 +1,98 @@
+"""`trunkline`: which commands there are, and how they end."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+import typer
+
+from trunkline.cli.failures import ended
+
+RUN = "Run"
+ASK = "Ask"
+LOOK = "Look"
+OPERATE = "Operate"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """`name` as it is typed; with a space, the first word is a group. `where` is `module:function`."""
+
+    panel: str
+    name: str
+    where: str
+
+
+COMMANDS = (
+    Command(RUN, "up", "up:up"),
+    Command(RUN, "demo", "demo:demo"),
+    Command(RUN, "run", "run:run_file"),
+    Command(RUN, "new agent", "new:new_agent"),
+    Command(ASK, "ask", "ask:ask"),
+    Command(ASK, "chat", "chat:chat"),
+    Command(ASK, "route", "route:route"),
+    Command(LOOK, "status", "status:status"),
+    Command(LOOK, "agents", "agents:agents"),
+    Command(LOOK, "tools", "tools:tools"),
+    Command(LOOK, "runs", "runs:runs"),
+    Command(LOOK, "show", "show:show"),
+    Command(LOOK, "totals", "totals:totals"),
+    Command(LOOK, "events", "events:events"),
+    Command(OPERATE, "provision", "provision:provision"),
+    Command(OPERATE, "asyncapi", "asyncapi:asyncapi"),
+    Command(OPERATE, "ledger rebuild", "ledger:rebuild"),
+)
+GROUPS = {
+    "new": (RUN, "Begin something from a template."),
+    "ledger": (OPERATE, "The ledger's own affairs."),
+}
+
+HELP = """Run LLM agents in production on one message bus.
+
+Every step of every run is one message on one log; these commands write to it and read from it.
+"""
+
+
+def assembled() -> typer.Typer:
+    """The application with every command that is installed."""
+    app = typer.Typer(
+        help=HELP,
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+        context_settings={"help_option_names": ["--help", "-h"]},
+    )
+    groups: dict[str, typer.Typer] = {}
+    for command in COMMANDS:
+        module, _, function = command.where.partition(":")
+        if find_spec(f"trunkline.cli.{module}") is None:
+            continue
+        group, _, leaf = command.name.rpartition(" ")
+        parent = groups.setdefault(group, _group(app, group)) if group and group not in groups else groups.get(group)
+        run = getattr(importlib.import_module(f"trunkline.cli.{module}"), function)
+        (parent or app).command(leaf, rich_help_panel=None if parent else command.panel)(run)
+    app.command("version", hidden=True)(version)
+    return app
+
+
+def version() -> None:
+    """Print the version."""
+    from trunkline import __version__
+
+    typer.echo(__version__)
+
+
+def main() -> None:
+    """The entry point. The exit code is 2 for the caller's mistake, 130 for Ctrl-C, 1 for everything else."""
+    sys.exit(ended(assembled(), as_json="--json" in sys.argv[1:]))
+
+
+def _group(app: typer.Typer, name: str) -> typer.Typer:
+    panel, text = GROUPS[name]
+    group = typer.Typer(help=text, no_args_is_help=True, rich_markup_mode="rich")
+    app.add_typer(group, name=name, rich_help_panel=panel)
+    return group

@@ -1,0 +1,80 @@
+"""One question put to the platform, its run shown as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from trunkline.bus import fold
+from trunkline.client import Answered, Client
+from trunkline.contracts.errors import InvalidQuestion, RunFailed, TrunklineError, UnknownAgent
+from trunkline.contracts.ids import checked_token
+from trunkline.contracts.messages import Failure
+from trunkline.contracts.subjects import run_anywhere
+
+if TYPE_CHECKING:
+    from trunkline.bus import Bus
+    from trunkline.cli.views import View
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked, and of whom; `run` may be one that was asked before. Empty means: whatever fits."""
+
+    text: str
+    run: str
+    agent: str = ""
+    conversation: str = ""
+    user: str = ""
+    timeout: timedelta = timedelta(minutes=5)
+
+    def checked(self) -> Question:
+        """Raises InvalidQuestion, InvalidName."""
+        if not self.text.strip():
+            raise InvalidQuestion("The question is empty.", "Write what you want to know.")
+        for value, what in ((self.agent, "agent"), (self.conversation, "conversation"), (self.run, "run")):
+            if value:
+                checked_token(value, what)
+        return self
+
+
+async def put(bus: Bus, tenant: str, question: Question, view: View) -> Answered:
+    """The answer, or the failure that was recorded in its place. Raises DeadlinePassed, BusUnavailable."""
+    client = Client(bus, user=question.user, tenant=tenant)
+    conversation = question.conversation or await _conversation_of(bus, question.run)
+    with view:
+        async for item in client.stream(
+            question.text,
+            conversation=conversation,
+            agent=question.agent,
+            run=question.run,
+            timeout=question.timeout,
+        ):
+            if isinstance(item, Answered):
+                return item
+            view.take(item)
+    raise AssertionError("a stream ends with its answer")
+
+
+def failure_of(answered: Answered, question: Question) -> TrunklineError | None:
+    """The recorded failure as the error that it is, if there is one."""
+    if answered.error is None:
+        return None
+    return recorded(answered.error, named=bool(question.agent), run=answered.run)
+
+
+def recorded(failure: Failure, *, named: bool, run: str = "") -> TrunklineError:
+    """To name an agent that is not there is the caller's mistake; that nobody is there is not."""
+    data = {"code": failure.code, "run": run}
+    if failure.code == InvalidQuestion.code:
+        return InvalidQuestion(failure.message, failure.hint, **data)
+    if failure.code == UnknownAgent.code and named:
+        return UnknownAgent(failure.message, failure.hint, **data)
+    return RunFailed(failure.message, failure.hint, **data)
+
+
+async def _conversation_of(bus: Bus, run: str) -> str:
+    """Where a run that is asked for again lives, so that it is found and not begun a second time."""
+    events = await fold(bus, run_anywhere(run))
+    return str(events[0].subject.conversation) if events else ""

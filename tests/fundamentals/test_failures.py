@@ -1,0 +1,181 @@
+"""Whatever goes wrong ends in one clear answer, and nothing is lost."""
+
+from __future__ import annotations
+
+import base64
+
+import orjson
+import pytest
+
+from tests.conftest import wait_until
+from tests.fundamentals.conftest import Platform, kinds
+from trunkline import Agent, Run
+from trunkline.bus import append, fold
+from trunkline.contracts.errors import InvalidName, InvalidQuestion
+from trunkline.contracts.ids import new_conversation_id, new_run_id
+from trunkline.contracts.messages import Answer, Cancel, Request
+from trunkline.contracts.subjects import Kind, RunKey
+
+
+def a_flow_that_calls(tool: str, **arguments: object) -> Agent:
+    agent = Agent("flow", tools=["add", "raises", "hangs", "floods", "exits", "absent"])
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        return str(await run.call(tool, **arguments))
+
+    return agent
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "expected"),
+    [
+        ("add", {"a": "two", "b": 3}, "a"),
+        ("add", {"a": 2}, "b"),
+        ("add", {"a": 2, "b": 3, "c": 4}, "c"),
+        ("raises", {"text": "no luck"}, "raised ValueError: no luck"),
+        ("hangs", {}, "did not return within 1 s"),
+        ("floods", {}, "printed more than"),
+        ("exits", {}, "left with exit code 3"),
+        ("absent", {}, "No executor offers the tool 'absent' now."),
+        ("forbidden", {}, "may not use a tool 'forbidden'"),
+    ],
+)
+async def test_a_tool_that_fails_says_how(
+    platform: Platform, tool: str, arguments: dict[str, object], expected: str
+) -> None:
+    async with platform.run(a_flow_that_calls(tool, **arguments)):
+        answer, events = await platform.ask("go")
+    assert expected in answer
+    assert kinds(events)[-1] == "answer"
+    assert kinds(events).count("answer") == 1
+
+
+async def test_the_built_in_loop_tells_its_model_about_a_failed_tool(platform: Platform) -> None:
+    async with platform.run(Agent("plain", tools=["raises"])):
+        answer, _ = await platform.ask('raise an error "no luck"')
+    assert "no luck" in answer
+
+
+async def test_code_that_fails_is_the_agents_failure(platform: Platform) -> None:
+    agent = Agent("flow")
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        raise KeyError("surprise")
+
+    async with platform.run(agent):
+        answer, _ = await platform.ask("go")
+    assert answer == "agent_failed: The code of agent flow failed: KeyError: 'surprise'"
+
+
+async def test_a_flow_that_returns_no_text_is_told_so(platform: Platform) -> None:
+    agent = Agent("flow")
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        return 7  # type: ignore[return-value]  # the mistake that this is about
+
+    async with platform.run(agent):
+        answer, _ = await platform.ask("go")
+    assert "returned int, not a text" in answer
+
+
+async def test_a_cancelled_run_ends_in_one_answer(platform: Platform) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    await append(platform.bus, key.step("cancel", "all"), Cancel(by="u", reason="changed my mind"))
+    await append(platform.bus, key.step("request", "router"), Request(text="hello"))
+    async with platform.run(Agent("plain")):
+        answer = await answer_of(platform, key)
+    assert answer.error is not None
+    assert (answer.error.message, answer.error.hint) == ("The run was cancelled.", "changed my mind")
+    assert platform.model.asked == []
+
+
+async def test_without_an_agent_the_answer_says_so(platform: Platform) -> None:
+    answer, _ = await platform.ask("hello")
+    assert answer == "unknown_agent: No agent is running, so nobody can answer."
+
+
+async def test_an_unknown_agent_is_refused_with_the_names_of_the_known(platform: Platform) -> None:
+    async with platform.run(Agent("plain")):
+        answer, _ = await platform.ask("hello", agent="nobody")
+    assert answer == "unknown_agent: There is no agent 'nobody'."
+
+
+@pytest.mark.parametrize("text", ["", "   \n"])
+async def test_an_empty_question_is_refused_before_it_is_sent(platform: Platform, text: str) -> None:
+    with pytest.raises(InvalidQuestion):
+        await platform.client.ask(text)
+
+
+async def test_an_empty_question_on_the_bus_is_answered_clearly(platform: Platform) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    await append(platform.bus, key.step("request", "router"), Request(text=""))
+    answer = await answer_of(platform, key)
+    assert answer.error is not None
+    assert answer.error.message == "The question is empty."
+
+
+async def test_a_question_of_a_megabyte_is_refused_clearly_and_kept(platform: Platform) -> None:
+    async with platform.run(Agent("plain")):
+        answer, events = await platform.ask("long " * 200_000)
+    assert "1,000,000 characters; at most 32,000" in answer
+    assert isinstance(events[0].fact, Request)
+    assert len(events[0].fact.text) == 1_000_000
+
+
+@pytest.mark.parametrize("token", ["*", ">", "a.b", "a b", ""])
+async def test_a_wildcard_never_gets_onto_the_bus(platform: Platform, token: str) -> None:
+    with pytest.raises(InvalidName):
+        await anext(platform.client.stream("hello", conversation=token or "x y"))
+    with pytest.raises(InvalidName):
+        await platform.client.cancel(token, "c")
+
+
+GARBAGE = [b"", b"\xff\xfe\x00", b"{", b"[]", b'{"kind":"answer"}', b'{"text":7}', b"\x00" * 5000]
+CONSUMED: list[tuple[Kind, str]] = [
+    ("request", "router"),
+    ("task", "plain"),
+    ("result", "plain"),
+    ("call", "add"),
+    ("call", "timer"),
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), CONSUMED)
+async def test_garbage_on_a_consumed_subject_is_parked_whole_and_the_run_is_answered(
+    platform: Platform, kind: Kind, name: str
+) -> None:
+    async with platform.run(Agent("plain", tools=["add"])):
+        for raw in GARBAGE:
+            key = RunKey.checked(new_run_id(), new_conversation_id())
+            await platform.bus.client.publish(str(key.step(kind, name)), raw)
+            answer = await answer_of(platform, key)
+            assert answer.error is not None
+            assert answer.error.message.startswith("This run could not go on: ")
+            assert raw in await parked(platform)
+        sane, _ = await platform.ask("hello")
+    assert "(offline model)" in sane
+
+
+async def answer_of(platform: Platform, key: RunKey) -> Answer:
+    found: list[Answer] = []
+
+    async def answered() -> bool:
+        events = await fold(platform.bus, key.everything)
+        found[:] = [event.fact for event in events if isinstance(event.fact, Answer)]
+        return bool(found)
+
+    await wait_until(answered, "the answer")
+    return found[0]
+
+
+async def parked(platform: Platform) -> list[bytes]:
+    """The bodies of all dead letters."""
+    bodies = []
+    last = (await platform.bus.api("STREAM.INFO.OPS"))["state"]["last_seq"]
+    for sequence in range(1, last + 1):
+        message = (await platform.bus.api("STREAM.MSG.GET.OPS", {"seq": sequence}))["message"]
+        bodies.append(base64.b64decode(orjson.loads(base64.b64decode(message["data"]))["data"]))
+    return bodies

@@ -1,0 +1,160 @@
+"""The laws of the log, each broken by the failure that it is there for."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.conftest import wait_until
+from tests.fundamentals.conftest import CountingModel, Platform, kinds
+from trunkline import Agent, Run
+from trunkline.bus import append, fold
+from trunkline.contracts.dialog import ModelQuery, ModelReply
+from trunkline.contracts.ids import new_conversation_id, new_run_id
+from trunkline.contracts.messages import Call, Note, Prompt, Request, Result, Started, Task
+from trunkline.contracts.subjects import RunKey
+from trunkline.worker import WorkerSettings, working
+
+QUICK = WorkerSettings(ack_wait=1.0, drain_seconds=0.0)
+
+
+@dataclass
+class StuckModel(CountingModel):
+    """Takes the question, and answers when it is let go."""
+
+    free: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
+        self.asked.append(query)
+        await self.free.wait()
+        return await self.model.complete(query, on_text)
+
+
+def a_request() -> RunKey:
+    return RunKey.checked(new_run_id(), new_conversation_id())
+
+
+async def until_answered(platform: Platform, key: RunKey, seconds: float = 15) -> list[str]:
+    async def answered() -> bool:
+        return "answer" in kinds(await fold(platform.bus, key.everything))
+
+    await wait_until(answered, "the answer", seconds=seconds)
+    return kinds(await fold(platform.bus, key.everything))
+
+
+async def test_a_worker_that_dies_in_a_model_call_is_taken_over_and_the_attempt_is_seen(platform: Platform) -> None:
+    agent, stuck, key = Agent("plain"), StuckModel(), a_request()
+    async with working(platform.bus, [agent], stuck, str, settings=QUICK):
+        await append(platform.bus, key.step("request", "router"), Request(text="hello"))
+        await wait_until(lambda: len(stuck.asked) == 1, "the first worker paid")
+    async with platform.run(agent, settings=QUICK):
+        found = await until_answered(platform, key)
+    assert found == ["request", "task", "prompt", "prompt", "note", "model", "answer"]
+    events = await fold(platform.bus, key.everything)
+    prompts = [event.fact for event in events if isinstance(event.fact, Prompt)]
+    assert [(prompt.attempt, prompt.delivery) for prompt in prompts] == [(1, 1), (2, 2)]
+    assert [event.fact.what for event in events if isinstance(event.fact, Note)] == ["takeover"]
+    assert len(platform.model.asked) == 1
+
+
+async def test_a_worker_that_dies_between_turns_leaves_nothing_to_pay_again(platform: Platform, tmp_path: Path) -> None:
+    """The first turn is recorded, then everybody is gone; whoever comes next goes on with the second."""
+    agent = Agent("flow", tools=["add"])
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        await run.model("once")
+        return f"{await run.call('add', a=1, b=1)}"
+
+    key = a_request()
+    await append(platform.bus, key.step("request", "router"), Request(text="go"))
+    async with platform.run(agent, settings=QUICK):
+        pass
+    async with platform.run(agent, settings=QUICK):
+        await until_answered(platform, key)
+    assert len(platform.model.asked) == 1
+
+
+async def test_two_workers_never_pay_for_one_turn(platform: Platform) -> None:
+    """Both hold the same delivery's work: the second finds the attempt opened, and drops everything."""
+    agent, key = Agent("plain"), a_request()
+    await append(platform.bus, key.step("request", "router"), Request(text="hello"))
+    async with platform.run(agent, settings=QUICK):
+        await until_answered(platform, key)
+        opened = await append(
+            platform.bus,
+            key.step("prompt", "plain", "1-1"),
+            Prompt(model="m", input_hash="", attempt=1, carrier=1, delivery=1),
+        )
+    assert not opened.own
+    assert len(platform.model.asked) == 1
+
+
+async def test_a_call_with_effects_that_was_started_and_has_no_result_is_in_doubt_and_not_run_again(
+    platform: Platform, tmp_path: Path
+) -> None:
+    key, book = a_request(), tmp_path / "book"
+    await append(platform.bus, key.step("started", "deposit", "1"), Started(executor="gone", delivery=1))
+    call = Call(agent="flow", arguments={"amount": 5, "file": str(book)})
+    await append(platform.bus, key.step("call", "deposit", "1"), call)
+
+    async def resulted() -> bool:
+        return "result" in kinds(await fold(platform.bus, key.everything))
+
+    await wait_until(resulted, "the executor's verdict")
+    result = (await fold(platform.bus, key.everything))[-1].fact
+    assert isinstance(result, Result)
+    assert result.error is not None
+    assert result.error.code == "in_doubt"
+    assert not book.exists()
+
+
+async def test_a_recorded_result_is_not_computed_again(platform: Platform, tmp_path: Path) -> None:
+    key, book = a_request(), tmp_path / "book"
+    await append(platform.bus, key.step("result", "flow", "1"), Result(tool="deposit", value="earlier"))
+    await append(platform.bus, key.step("started", "deposit", "1"), Started(executor="gone", delivery=1))
+    await append(
+        platform.bus, key.step("call", "deposit", "1"), Call(agent="flow", arguments={"amount": 5, "file": str(book)})
+    )
+    async with asyncio.timeout(10):
+        await _all_acked(platform, "tool-deposit")
+    results = [event.fact for event in await fold(platform.bus, key.everything) if isinstance(event.fact, Result)]
+    assert [result.value for result in results] == ["earlier"]
+    assert not book.exists()
+
+
+async def _all_acked(platform: Platform, consumer: str) -> None:
+    async def idle() -> bool:
+        info = await platform.bus.api(f"CONSUMER.INFO.TRUNK.{consumer}")
+        return bool(info["num_ack_pending"] == 0 and info["num_pending"] == 0 and info["delivered"]["consumer_seq"])
+
+    await wait_until(idle, f"{consumer} has nothing left")
+
+
+async def test_only_the_last_result_of_a_turn_goes_on(platform: Platform) -> None:
+    """Five results wake a worker five times; the flow runs from the top only for the first task and the last result."""
+    agent, begun = Agent("flow", tools=["double"]), 0
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        nonlocal begun
+        begun += 1
+        return f"{sum(await asyncio.gather(*(run.call('double', number=n) for n in range(5))))}"
+
+    async with platform.run(agent):
+        answer, _ = await platform.ask("go")
+        await _all_acked(platform, "agent-flow")
+    assert answer == "20"
+    assert begun == 2
+
+
+async def test_the_router_decides_once_whatever_it_is_asked_again(platform: Platform) -> None:
+    key = a_request()
+    await append(platform.bus, key.step("task", "elsewhere"), Task(), whoever=True)
+    async with platform.run(Agent("plain")):
+        await append(platform.bus, key.step("request", "router"), Request(text="hello"))
+        await _all_acked(platform, "router")
+    tasks = [event for event in await fold(platform.bus, key.everything) if isinstance(event.fact, Task)]
+    assert [event.subject.name for event in tasks] == ["elsewhere"]
