@@ -12,7 +12,7 @@ def main() -> None:
     settings = ToolsSettings()
     files = [Path(argument) for argument in sys.argv[1:]]
     if files:
-        settings = settings.model_copy(update={"tool_files": files, "timers": False, "mcp": False})
+        settings = settings.model_copy(update={"tool_files": files, "timers": False, "mcp": False, "builtin": False})
     serve(tools_service(settings))
 
 

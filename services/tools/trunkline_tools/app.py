@@ -36,6 +36,8 @@ def tools_service(settings: ToolsSettings) -> Service:
         async with contextlib.AsyncExitStack() as stack:
             offers = [offer async for offer in _entered(stack, _files(settings), required=True)]
             offers += [offer async for offer in _entered(stack, _mcp_servers(settings), required=False)]
+            if settings.builtin:
+                offers += [_besides(offers, own) async for own in _entered(stack, _builtin(), required=True)]
             cards = _unique(offers, executor_id, settings.tool_beat)
             for card, sandbox in cards:
                 executor = Executor(bus, card, sandbox)
@@ -60,6 +62,20 @@ def tools_service(settings: ToolsSettings) -> Service:
 def _files(settings: ToolsSettings) -> Iterable[tuple[str, Sandbox]]:
     for path in settings.tool_files:
         yield str(path), ZygoteSandbox(Path(path))
+
+
+def _builtin() -> Iterable[tuple[str, Sandbox]]:
+    path = Path(__file__).with_name("builtin.py")
+    yield path.name, ZygoteSandbox(path)
+
+
+def _besides(
+    others: Iterable[tuple[Sandbox, tuple[ToolCard, ...]]], offer: tuple[Sandbox, tuple[ToolCard, ...]]
+) -> tuple[Sandbox, tuple[ToolCard, ...]]:
+    """The offer without what others offer under the same name: the user's tool is the one that is meant."""
+    taken = {card.tool for _, cards in others for card in cards}
+    sandbox, cards = offer
+    return sandbox, tuple(card for card in cards if card.tool not in taken)
 
 
 def _mcp_servers(settings: ToolsSettings) -> Iterable[tuple[str, Sandbox]]:

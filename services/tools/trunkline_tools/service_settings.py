@@ -16,6 +16,7 @@ class ToolsSettings(ServiceSettings):
     tool_files: list[Path] = Field(
         default_factory=list, description="Files that declare tools; JSON in the environment."
     )
+    builtin: bool = Field(True, description="Whether the platform's own tools are offered here.")
     mcp: bool = Field(True, description="Whether the MCP servers of the settings file are offered here.")
     timers: bool = Field(True, description="Whether sleeping runs are woken from here.")
     tool_slots: int = Field(16, gt=0, description="Calls at a time, per tool.")

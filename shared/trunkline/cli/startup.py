@@ -40,6 +40,9 @@ class Startup:
     def drawing(self) -> Iterator[None]:
         """What is not ready on leaving has failed."""
         if not self._console.is_terminal:
+            for part in self._parts.values():
+                if part.seconds is not None:
+                    self._say(part)
             yield
             return
         with Live(get_renderable=self.picture, console=self._console, refresh_per_second=12) as live:
@@ -58,7 +61,7 @@ class Startup:
             return False
         part.seconds = seconds
         if not self._console.is_terminal:
-            self._console.print(f"{MARGIN}✔ {name:<{NAME_WIDTH}}  {part.about}  ({seconds:.1f} s)", soft_wrap=True)
+            self._say(part)
         return True
 
     def picture(self) -> Table:
@@ -76,6 +79,10 @@ class Startup:
                 self._mark(part), Text(part.name, style=style), Text(part.about, style="" if ready else "dim"), time
             )
         return table
+
+    def _say(self, part: Part) -> None:
+        time = f"  ({part.seconds:.1f} s)" if part.seconds else ""
+        self._console.print(f"{MARGIN}✔ {part.name:<{NAME_WIDTH}}  {part.about}{time}", soft_wrap=True)
 
     def _mark(self, part: Part) -> Table | Text:
         if part.seconds is not None:

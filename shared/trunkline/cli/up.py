@@ -27,13 +27,12 @@ def up(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of the services' logs.")] = False,
 ) -> None:
     """Start the whole platform on this machine, with the agents and tools of the given files. Ctrl-C stops it."""
-    import asyncio
-
+    from trunkline.cli.session import run
     from trunkline.cli.show_platform import show_platform
     from trunkline.host.platform import PlatformPlan
 
     plan = PlatformPlan(data=data, files=tuple(files or ()), url=url, port=port, config=config)
-    raise typer.Exit(asyncio.run(show_platform(plan, stay, verbose=verbose)))
+    raise typer.Exit(run(show_platform(plan, stay, verbose=verbose)))
 
 
 async def stay(bus: Bus) -> int:  # noqa: ARG001  # there is nothing more to do with it

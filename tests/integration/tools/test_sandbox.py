@@ -363,8 +363,7 @@ async def test_leaving_the_sandbox_ends_what_runs(marker: str) -> None:
 async def test_when_the_executor_is_killed_nothing_survives(marker: str) -> None:
     program = f"""
         import asyncio
-        from trunkline_tools.sandbox.nursery import SPARES
-from trunkline_tools.sandbox.zygote import ZygoteSandbox
+        from trunkline_tools.sandbox.zygote import ZygoteSandbox
 
         async def main():
             async with ZygoteSandbox({str(FILE)!r}) as sandbox:

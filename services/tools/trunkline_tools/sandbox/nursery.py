@@ -93,6 +93,9 @@ class Nursery:
         if ending is not None:
             self._tell(child.call, ending)
             leftovers.kill_group(child.pid)
+        self._forget_the_deaf(child)
+
+    def _forget_the_deaf(self, child: Child) -> None:
         if child.deaf:
             self._selector.unregister(child.line)
 
