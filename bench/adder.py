@@ -9,6 +9,4 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
-adder = Agent(
-    "adder", description="Adds two numbers", examples=["Add 1 and 2"], instructions="Be brief.", tools=[add]
-)
+adder = Agent("adder", description="Adds two numbers", examples=["Add 1 and 2"], instructions="Be brief.", tools=[add])

@@ -1,7 +1,8 @@
 """Starts a module as `python -m` would, watched: `python -m bench.launch [--uvloop] [--sample FILE] MODULE [ARG …]`.
 
-`--sample`: every millisecond of CPU time (or tick of the kernel, when that is coarser) the Python function that is
-running is counted; the counts are written as JSON when the process ends. What C code spends is counted for its caller.
+`--sample`: from SIGUSR1 on, at every millisecond of CPU time (or tick of the kernel, when that is coarser), the Python
+function that is running is counted; the counts are written as JSON when the process ends. What C code spends is counted
+for its caller.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from types import FrameType
 import orjson
 
 INTERVAL = 0.001
+START_SAMPLING = signal.SIGUSR1
 
 
 class Sampler:
@@ -28,10 +30,14 @@ class Sampler:
         self._own: Counter[str] = Counter()
         self._with_callees: Counter[str] = Counter()
 
-    def start(self) -> None:
+    def arm(self) -> None:
         signal.signal(signal.SIGPROF, self._look)
-        signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
+        signal.signal(START_SAMPLING, self._start)
+        signal.signal(signal.SIGTERM, _leave)  # until the service sets its own: `atexit` needs an orderly end
         atexit.register(self._write)
+
+    def _start(self, number: int, frame: FrameType | None) -> None:
+        signal.setitimer(signal.ITIMER_PROF, INTERVAL, INTERVAL)
 
     def _look(self, number: int, frame: FrameType | None) -> None:
         if frame is None:
@@ -46,6 +52,10 @@ class Sampler:
     def _write(self) -> None:
         signal.setitimer(signal.ITIMER_PROF, 0)
         self._file.write_bytes(orjson.dumps({"own": self._own, "with_callees": self._with_callees}))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
 
 
 def _name(frame: FrameType) -> str:
@@ -63,7 +73,7 @@ def main() -> None:
     if options.uvloop:
         asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
     if options.sample:
-        Sampler(options.sample).start()
+        Sampler(options.sample).arm()
     sys.argv = [options.module, *options.arguments]
     runpy.run_module(options.module, run_name="__main__", alter_sys=True)
 

@@ -1,10 +1,10 @@
-"""What processes cost, from the outside: CPU time of a process with all its children, memory, percentiles."""
+"""What processes cost, from the outside: CPU time of a process and of its children, memory, percentiles."""
 
 from __future__ import annotations
 
 import contextlib
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,19 +62,26 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time of the process, its children, and those of them that have ended."""
-    return sum(sum(process.cpu_times()[:4]) for process in _tree(pid))
+def cpu_seconds(pid: int) -> tuple[float, float]:
+    """User and system time of the process itself, and of its children, also of those that have ended."""
+    own, *children = _tree(pid)
+    times = own.cpu_times()
+    below = times.children_user + times.children_system
+    for child in children:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            below += sum(child.cpu_times()[:4])
+    return times.user + times.system, below
 
 
 def rss_mib(pid: int) -> list[float]:
     """Resident memory of the process, and of each child."""
-    return [process.memory_info().rss / 2**20 for process in _tree(pid)]
-
-
-def _tree(pid: int) -> Iterable[psutil.Process]:
-    parent = psutil.Process(pid)
-    yield parent
-    for child in parent.children(recursive=True):
+    found = []
+    for process in _tree(pid):
         with contextlib.suppress(psutil.NoSuchProcess):
-            yield child
+            found.append(process.memory_info().rss / 2**20)
+    return found
+
+
+def _tree(pid: int) -> list[psutil.Process]:
+    parent = psutil.Process(pid)
+    return [parent, *parent.children(recursive=True)]

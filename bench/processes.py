@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from bench.launch import START_SAMPLING
 from bench.measure import cpu_seconds, rss_mib
+from trunkline.bus import Bus
+from trunkline.contracts.errors import BusUnavailable
+from trunkline.contracts.subjects import health
 
+SEEN_SECONDS = 0.5
+"""For the registry's news to reach everyone."""
 HERE = Path(__file__).parent
 PLATFORM = {
     "router": ["trunkline_router"],
@@ -49,9 +55,11 @@ class Side:
     services: dict[str, asyncio.subprocess.Process] = field(default_factory=dict)
 
     def cpu(self) -> dict[str, float]:
-        """Seconds since each process began."""
+        """Seconds since each process began; `sandbox` is whatever the services have forked."""
         spent = {name: cpu_seconds(process.pid) for name, process in self.services.items()}
-        return {"nats-server": cpu_seconds(self.server_pid)} | spent
+        own = {name: seconds for name, (seconds, _) in spent.items()}
+        sandbox = sum(below for _, below in spent.values())
+        return {"nats-server": cpu_seconds(self.server_pid)[0]} | own | {"sandbox": sandbox}
 
     def rss(self) -> dict[str, float]:
         found = {name: rss_mib(process.pid) for name, process in self.services.items()}
@@ -79,14 +87,36 @@ async def started(
         for service, module in modules.items():
             arguments = [*module, url] if module[0] == "bench.raw" else module
             side.services[service] = await _start(launching, f"{name}-{service}", arguments)
+        if name == "platform":
+            await _until_ready(url, list(modules))
         side.services["client"] = await _start(launching, f"{name}-client", ["bench.load", name, url])
         await side.load(1, 1)
+        if launching.samples:
+            for process in side.services.values():
+                process.send_signal(START_SAMPLING)
         yield side
     finally:
         for process in side.services.values():
             if process.returncode is None:
                 process.terminate()
         await asyncio.gather(*(process.wait() for process in side.services.values()))
+
+
+async def _until_ready(url: str, services: Sequence[str]) -> None:
+    """Raises TimeoutError when one of the platform's services is not ready within a minute."""
+    async with Bus.open(url) as bus, asyncio.timeout(60):
+        for service in services:
+            while not await _ready(bus, service):
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(SEEN_SECONDS)
+
+
+async def _ready(bus: Bus, service: str) -> bool:
+    try:
+        reply = await bus.mailbox.request(health(service), b"", wait=1.0)
+    except BusUnavailable:
+        return False
+    return bool(orjson.loads(reply.data)["ready"])
 
 
 async def _start(launching: Launching, name: str, module: list[str]) -> asyncio.subprocess.Process:

@@ -143,7 +143,7 @@ async def consume(service: Service, role: str, handler: Handler) -> None:
         while True:
             try:
                 messages = await subscription.fetch(BATCH, timeout=5)
-            except nats.errors.TimeoutError:
+            except TimeoutError:  # nobody asked anything for a while
                 continue
             for message in messages:
                 await slots.acquire()

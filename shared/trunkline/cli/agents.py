@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from trunkline.cli.cards import Present
     from trunkline.contracts.registry import AgentCard
 
@@ -62,13 +64,13 @@ def _show(rows: list[dict[str, Any]]) -> None:
     shown = table(*columns, flexible="description", right=["workers", "examples"])
     for row in rows:
         workers = str(row["workers"]) + (f" ({row['late']} late)" if row["late"] else "")
-        cells = [
+        cells: list[str | Text] = [
             text((clean(row["agent"]), "name"), (" *" if row["fallback"] else "", "faint")),
             text((workers, "warn" if row["late"] else "")),
             clean(row["model"]),
             str(row["examples"]),
             *([clean(", ".join(row["versions"])) or "–"] if wide else []),
-            _tools(row["tools"]),
+            _tools(row["tools"], most=2 if out().width >= 100 else 1),
             clean(row["description"]),
         ]
         shown.add_row(*cells)
@@ -77,7 +79,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         out().print(text(("* takes what fits nobody else", "faint")))
 
 
-def _tools(names: list[str], most: int = 2) -> str:
+def _tools(names: list[str], *, most: int) -> str:
     from trunkline.cli.console import clean
 
     more = f" +{len(names) - most}" if len(names) > most else ""

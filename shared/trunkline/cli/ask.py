@@ -76,7 +76,7 @@ def view_for(*, as_json: bool, stream: bool = False) -> View:
 
 
 def show_answer(answered: Answered, seconds: float, *, as_json: bool, stream: bool = False) -> None:
-    from trunkline.cli.console import clean, out, print_json, print_json_line, text
+    from trunkline.cli.console import clean, err, out, print_json, print_json_line, text
 
     if as_json:
         said = {
@@ -92,6 +92,8 @@ def show_answer(answered: Answered, seconds: float, *, as_json: bool, stream: bo
             print_json(said)
         return
     if out().is_terminal:
+        if err().is_terminal:
+            out().print()
         out().print(text(clean(answered.text, lines=True)))
     else:
         typer.echo(answered.text)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from trunkline.bus import follow
+from trunkline.cli.following import following
 from trunkline.contracts.codec import decode
 from trunkline.contracts.errors import BusUnavailable, WireViolation
 from trunkline.contracts.registry import AgentCard, ToolCard
@@ -44,7 +43,7 @@ async def present(bus: Bus, bucket: str, type_: type[Card]) -> list[Present[Card
 
 async def _stored(bus: Bus, bucket: str) -> list[StoredMessage]:
     messages: list[StoredMessage] = []
-    async with contextlib.aclosing(_following(bus, f"KV_{bucket}", latest=True)) as batches:
+    async with following(bus, f"KV_{bucket}", latest=True) as batches:
         async for batch in batches:
             if not batch:
                 break

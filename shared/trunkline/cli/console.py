@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import orjson
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
@@ -66,7 +66,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def clean(value: object, *, lines: bool = False) -> str:
-    """`value` as text that cannot move the cursor, change colours or turn the writing round; on one line, or `lines`."""
+    """Text that cannot move the cursor, change colours or turn the writing round; on one line, unless `lines` may stay."""
     shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value).replace("\r\n", "\n").replace("\t", "    "))
     return shown if lines else " ".join(shown.split())
 
@@ -94,12 +94,19 @@ def table(*columns: str, flexible: str = "", right: Iterable[str] = ()) -> Table
 
 def print_table(shown: Table) -> None:
     """Without the blanks at the ends of its lines when it goes into a pipe."""
+    if shown.columns[-1].min_width:
+        for column in shown.columns[:-1]:
+            column.min_width = max(_width(cell) for cell in (column.header, *column.cells))
     if out().is_terminal:
         out().print(shown)
         return
     with out().capture() as capture:
         out().print(shown)
     _write("".join(f"{line.rstrip()}\n" for line in capture.get().splitlines()).encode())
+
+
+def _width(cell: RenderableType) -> int:
+    return cell.cell_len if isinstance(cell, Text) else Text(str(cell)).cell_len
 
 
 def print_lines(lines: Iterable[Text]) -> None:

@@ -51,17 +51,18 @@ def _wanted(since: str, until: str, kind: str, agent: str, run: str) -> Wanted:
 
 
 async def _read(url: str, wanted: Wanted, limit: int, *, follow: bool, as_json: bool) -> None:
-    from trunkline.cli.log_reading import coming, stored
+    from trunkline.cli.log_reading import LogReader
     from trunkline.cli.session import on_trunkline
 
     async with on_trunkline(url) as bus:
-        found, end = await stored(bus, wanted, limit)
+        reader = LogReader(bus, wanted)
+        found = await reader.stored(limit)
         if as_json and not follow:
             await _print_array(bus, found)
             return
         await _print(bus, found, as_json=as_json)
         if follow:
-            async for message in coming(bus, wanted, end):
+            async for message in reader.coming():
                 await _print(bus, [message], as_json=as_json)
         elif not found:
             _say_nothing_found()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import deque
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import orjson
 
-from trunkline.bus import follow
 from trunkline.bus.stored import from_direct_get
+from trunkline.cli.following import following
 from trunkline.contracts.errors import BadSubject
 from trunkline.contracts.subjects import TRUNK, Subject, filter_of
 
@@ -45,42 +45,51 @@ class Wanted:
         return subject.run.startswith(self.run) and self.kind in ("", subject.kind)
 
 
-async def stored(bus: Bus, wanted: Wanted, limit: int) -> tuple[list[StoredMessage], int]:
-    """The newest `limit` (0: all) that fit, in the order of the log; and where the log ended."""
-    found: deque[StoredMessage] = deque(maxlen=limit or None)
-    position = await _before(bus, wanted.since)
-    whose = Whose(wanted.agent)
-    async with contextlib.aclosing(_following(bus, TRUNK, after=position, filters=[wanted.filter])) as batches:
-        async for batch in batches:
-            if not batch:
-                break
-            position = batch[-1].sequence
-            if wanted.until and batch[0].at >= wanted.until:
-                break
-            found.extend(_fitting(batch, wanted, whose))
-    return list(found), position
+class LogReader:
+    """Reads the part that is wanted: first what is stored, then what comes."""
 
+    def __init__(self, bus: Bus, wanted: Wanted) -> None:
+        self._bus = bus
+        self._wanted = wanted
+        self._whose = Whose(wanted.agent)
+        self._position = 0
 
-async def coming(bus: Bus, wanted: Wanted, after: int) -> AsyncIterator[StoredMessage]:
-    """What is written behind the sequence `after`, as it comes, for ever."""
-    whose = Whose(wanted.agent)
-    async with contextlib.aclosing(_following(bus, TRUNK, after=after, filters=[wanted.filter])) as batches:
-        async for batch in batches:
-            for message in _fitting(batch, wanted, whose):
-                yield message
-            if batch and wanted.until and batch[-1].at >= wanted.until:
-                return
+    async def stored(self, limit: int) -> list[StoredMessage]:
+        """The newest `limit` (0: all) that fit, in the order of the log. Raises BusUnavailable."""
+        found: deque[StoredMessage] = deque(maxlen=limit or None)
+        self._position = await _before(self._bus, self._wanted.since)
+        async with self._following() as batches:
+            async for batch in batches:
+                if not batch or self._over(batch[0]):
+                    break
+                found.extend(self._fitting(batch))
+        return list(found)
 
+    async def coming(self) -> AsyncIterator[StoredMessage]:
+        """What is written after that, as it comes."""
+        async with self._following() as batches:
+            async for batch in batches:
+                for message in self._fitting(batch):
+                    yield message
+                if batch and self._over(batch[-1]):
+                    return
 
-def _fitting(batch: list[StoredMessage], wanted: Wanted, whose: Whose) -> list[StoredMessage]:
-    found = []
-    for message in batch:
-        if wanted.until and message.at >= wanted.until:
-            continue
-        subject = _parsed(message)
-        known = whose.released(message, subject) if wanted.agent else [(message, subject)]
-        found += [each for each, parsed in known if wanted.fits(parsed)]
-    return found
+    def _following(self) -> AbstractAsyncContextManager[AsyncIterator[list[StoredMessage]]]:
+        return following(self._bus, TRUNK, after=self._position, filters=[self._wanted.filter])
+
+    def _over(self, message: StoredMessage) -> bool:
+        return self._wanted.until is not None and message.at >= self._wanted.until
+
+    def _fitting(self, batch: list[StoredMessage]) -> list[StoredMessage]:
+        found = []
+        for message in batch:
+            self._position = message.sequence
+            if self._over(message):
+                continue
+            subject = _parsed(message)
+            known = self._whose.released(message, subject) if self._wanted.agent else [(message, subject)]
+            found += [each for each, parsed in known if self._wanted.fits(parsed)]
+        return found
 
 
 @dataclass(slots=True)

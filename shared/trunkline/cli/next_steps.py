@@ -14,7 +14,6 @@ from trunkline.host.declarations import Declared
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 A_QUESTION = "What time is it in Tokyo?"
-KEYS = "OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY or OLLAMA_HOST"
 
 
 def where_things_are(console: Console, *, url: str, data: Path, model: str) -> None:
@@ -32,7 +31,7 @@ def about_model(model: str) -> Text:
     """The offline model says that it is one, and how to have another."""
     if not model.startswith("offline:"):
         return Text(model)
-    return Text.assemble("offline ", (f"it only picks tools; for a real one set {KEYS}", "dim"))
+    return Text.assemble("offline", ("  it only picks tools; set OPENAI_API_KEY or another key for more", "dim"))
 
 
 def try_next(console: Console, commands: Sequence[str], *, url: str) -> None:
@@ -50,7 +49,7 @@ def first_commands(declared: Sequence[Declared]) -> list[str]:
     return [
         f"trunkline ask {quoted(question)}",
         "trunkline runs",
-        "trunkline new agent billing && trunkline run billing.py",
+        "trunkline new agent weather && trunkline run weather.py",
     ]
 
 

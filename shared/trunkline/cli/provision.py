@@ -56,14 +56,15 @@ async def _exists(bus: Bus, stream: str) -> bool:
 def _show(created: list[str], kept: list[str], differing: Differences) -> None:
     from trunkline.cli.console import clean, out, print_table, table, text
 
-    shown = table("stream", "state", "setting", "declared", "found", flexible="found")
+    shown = table("stream", "state", "", flexible="")
     for name in sorted([*created, *kept]):
         if name in created:
-            shown.add_row(name, text(("created", "good")), "", "", "")
+            shown.add_row(name, text(("created", "good")), "")
         elif name not in differing:
-            shown.add_row(name, text(("as declared", "faint")), "", "", "")
+            shown.add_row(name, text(("as declared", "faint")), "")
         for setting, (declared, found) in differing.get(name, {}).items():
-            shown.add_row(name, text(("differs", "warn")), setting, clean(declared), clean(found))
+            said = clean(f"{setting} is {found}, declared is {declared}")
+            shown.add_row(name, text(("differs", "warn")), said)
     print_table(shown)
     if differing:
         hint = "What exists is never changed: correct it with the nats tool, or give the --replicas that it has."

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Do the work; Ctrl-C cancels it and is raised as KeyboardInterrupt."""
-    _only_warnings()
+    _log(logging.ERROR)
     return asyncio.run(work)
 
 
@@ -30,6 +30,7 @@ async def on_bus(url: str) -> AsyncIterator[Bus]:
     """A bus, whatever is on it. Raises BusUnavailable."""
     settings = CliSettings.load()
     async with Bus.open(url or settings.nats_url, name="trunkline-cli", wait=settings.bus_patience) as bus:
+        _log(logging.WARNING)  # from now on; that there is no bus at all is said once, as an error
         yield bus
 
 
@@ -42,11 +43,11 @@ async def on_trunkline(url: str) -> AsyncIterator[Bus]:
         yield bus
 
 
-def _only_warnings() -> None:
+def _log(level: int) -> None:
     """What the libraries log goes to stderr, a line each, and only when it matters."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, _line],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s")

@@ -1,8 +1,7 @@
-"""Running the platform for somebody who looks on: what starts, where it is, what goes wrong, and the end."""
+"""Running the whole platform for somebody who looks on."""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from rich.console import Console
@@ -14,7 +13,6 @@ from trunkline.cli.next_steps import first_commands, try_next, where_things_are
 from trunkline.cli.screen import Screen
 from trunkline.cli.startup import Part
 from trunkline.host.declarations import Declared, declarations
-from trunkline.host.interrupts import interruptible
 from trunkline.host.platform import Platform, PlatformPlan
 from trunkline.models.settings import ModelSettings
 from trunkline.models.tiers import resolve
@@ -33,18 +31,13 @@ async def show_platform(plan: PlatformPlan, work: Work, *, verbose: bool = False
     screen = Screen(console, parts(plan, declared), plan.logs, verbose=verbose)
     platform = Platform(plan, screen.tell)
 
-    async def run() -> int:
-        async with contextlib.AsyncExitStack() as stack:
-            with screen.startup.drawing():
-                bus = await stack.enter_async_context(platform.running())
-            if hints:
-                _say_where(console, plan, declared, model)
-            return await work(bus)
+    async def inside(bus: Bus) -> int:
+        if hints:
+            _say_where(console, plan, declared, model)
+        return await work(bus)
 
     console.print(f"\n  Trunkline {__version__}\n", style="bold")
-    code = await interruptible(run(), screen.stopping, platform.kill)
-    console.print("  Stopped.\n", style="dim")
-    return code
+    return await screen.accompany(platform, inside)
 
 
 def parts(plan: PlatformPlan, declared: Sequence[Declared]) -> list[Part]:

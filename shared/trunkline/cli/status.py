@@ -10,6 +10,7 @@ import typer
 from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
+    from trunkline.bus import Bus
     from trunkline.cli.health import Health
 
 START = {
@@ -68,8 +69,13 @@ async def _look(url: str) -> Platform:
     async with on_bus(url) as bus:
         await bus.check_jetstream()
         found = [_stream(each["name"], await bus.api(f"STREAM.INFO.{each['name']}")) for each in streams()]
-        version = str(bus.client.connected_server_version)
+        version = _version(bus)
         return Platform(bus.url, version, found, await healths(bus))
+
+
+def _version(bus: Bus) -> str:
+    version = bus.client.connected_server_version
+    return f"{version.major}.{version.minor}.{version.patch}"
 
 
 def _stream(name: str, info: dict[str, Any]) -> Stream:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from trunkline.cli.cards import Present
     from trunkline.contracts.registry import ToolCard
 
@@ -67,7 +69,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     shown = table(*columns, flexible="description", right=["timeout", "executors"])
     for row in rows:
         executors = str(row["executors"]) + (f" ({row['late']} late)" if row["late"] else "")
-        cells = [
+        cells: list[str | Text] = [
             text((clean(row["tool"]), "name")),
             _effect(row),
             duration(row["timeout_seconds"] * 1000),
@@ -80,7 +82,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     print_table(shown)
 
 
-def _effect(row: dict[str, Any]) -> Any:  # rich's own renderables
+def _effect(row: dict[str, Any]) -> Text:
     from trunkline.cli.console import text
 
     marks = " once" if row["effect"] == "write" and row["idempotent"] else ""

@@ -61,7 +61,8 @@ class Client:
         timeout: timedelta | float = PATIENCE,  # the deadline is part of what is asked
     ) -> Reply:
         """The answer. Raises InvalidQuestion, RunFailed (the recorded failure), DeadlinePassed, BusUnavailable."""
-        async for item in self.stream(text, conversation=conversation, agent=agent, timeout=timeout):
+        key = self._key("", conversation)
+        async for item in self._asked(key, text, agent, timeout, progress=False):
             if isinstance(item, Answered):
                 if item.error:
                     raise RunFailed(item.error.message, item.error.hint, code=item.error.code, run=item.run)
@@ -80,21 +81,35 @@ class Client:
         """Progress and text as they come; the last item is `Answered`. `run` may be given (a UUIDv7) so that asking
         again after a failure asks the same thing. Raises InvalidQuestion, DeadlinePassed, BusUnavailable.
         """
-        if not text.strip():
-            raise InvalidQuestion("The question is empty.", "Write what you want to know.")
-        key = RunKey.checked(run or new_run_id(), conversation or new_conversation_id(), self.tenant)
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        request = Request(text=text, user=self.user, agent=agent)
-
-        async def publish() -> None:
-            await append(self.bus, key.step("request", ROUTER), request)
-
-        async for item in watch(self.bus, key, publish, seconds):
+        async for item in self._asked(self._key(run, conversation), text, agent, timeout, progress=True):
             yield item
 
     def conversation(self, conversation: str = "") -> Conversation:
         """Questions that follow one another: the agent sees what was said before."""
         return Conversation(self, conversation or new_conversation_id())
+
+    async def _asked(
+        self,
+        key: RunKey,
+        text: str,
+        agent: str,
+        timeout: timedelta | float,
+        *,
+        progress: bool,
+    ) -> AsyncIterator[StreamItem]:
+        if not text.strip():
+            raise InvalidQuestion("The question is empty.", "Write what you want to know.")
+        request = Request(text=text, user=self.user, agent=agent)
+
+        async def publish() -> None:
+            await append(self.bus, key.step("request", ROUTER), request)
+
+        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+        async for item in watch(self.bus, key, publish, seconds, progress=progress):
+            yield item
+
+    def _key(self, run: str, conversation: str) -> RunKey:
+        return RunKey.checked(run or new_run_id(), conversation or new_conversation_id(), self.tenant)
 
     async def watch(self, run: str, conversation: str, *, timeout: float = 300.0) -> AsyncIterator[StreamItem]:
         """A run that was asked for before, or elsewhere."""

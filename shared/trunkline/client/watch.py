@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 from trunkline.bus import Bus, fold, last
@@ -22,15 +22,20 @@ LOOK_SECONDS = 3.0
 
 
 async def watch(
-    bus: Bus, key: RunKey, publish: Callable[[], Awaitable[None]] | None, seconds: float
+    bus: Bus,
+    key: RunKey,
+    publish: Callable[[], Awaitable[None]] | None,
+    seconds: float,
+    *,
+    progress: bool = True,
 ) -> AsyncIterator[StreamItem]:
-    """Everything about the run, each step once, ending with its answer. `publish` asks, once we are listening.
+    """Everything about the run, each step once, ending with its answer; or, without `progress`, the answer alone.
 
-    Raises DeadlinePassed after `seconds`.
+    `publish` asks, once we are listening. Raises DeadlinePassed after `seconds`.
     """
     hints: asyncio.Queue[Msg | None] = asyncio.Queue()
-    view = _View(key)
-    async with _listening(bus, key, hints):
+    view = _View(key, progress=progress)
+    async with _listening(bus, view.subjects, hints):
         if publish is None:
             hints.put_nowait(None)
         else:
@@ -50,14 +55,14 @@ async def watch(
 
 
 @contextlib.asynccontextmanager
-async def _listening(bus: Bus, key: RunKey, hints: asyncio.Queue[Msg | None]) -> AsyncIterator[None]:
+async def _listening(bus: Bus, subjects: Sequence[str], hints: asyncio.Queue[Msg | None]) -> AsyncIterator[None]:
     async def hear(message: Msg) -> None:
         hints.put_nowait(message)
 
     def look() -> None:
         hints.put_nowait(None)
 
-    subscriptions = [await bus.client.subscribe(subject, cb=hear) for subject in (key.everything, key.live)]
+    subscriptions = [await bus.client.subscribe(subject, cb=hear) for subject in subjects]
     bus.on_reconnect.append(look)
     try:
         yield
@@ -76,7 +81,7 @@ async def _next(bus: Bus, view: _View, hints: asyncio.Queue[Msg | None]) -> list
     except TimeoutError:
         hint = None
     if hint is None:
-        return view.recorded(await fold(bus, view.key.everything))
+        return view.recorded(await fold(bus, view.subjects[0]))
     if hint.subject == view.key.live:
         return view.delta(hint.data)
     if hint.subject == view.answer_subject:
@@ -98,9 +103,10 @@ async def _answer(bus: Bus, view: _View) -> Event | None:
 class _View:
     """What the watcher has seen: each step is shown once, and text anew when a later attempt writes it."""
 
-    def __init__(self, key: RunKey) -> None:
+    def __init__(self, key: RunKey, *, progress: bool) -> None:
         self.key = key
         self.answer_subject = str(key.step("answer", CLIENT))
+        self.subjects = (key.everything, key.live) if progress else (self.answer_subject,)
         self._shown: set[str] = set()
         self._writing: tuple[str, int] | None = None
 

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 
 from trunkline.contracts.errors import BusUnavailable
 from trunkline.host.backoff import Backoff
-from trunkline.host.events import Left, Tell
+from trunkline.host.events import Left, Ready, Tell
 from trunkline.host.server import EmbeddedServer
 
 LOOK_SECONDS = 0.25
@@ -53,6 +53,7 @@ class BusKeeper:
             began = asyncio.get_running_loop().time()
             with contextlib.suppress(BusUnavailable):
                 await self._server.start()
+                self._tell(Ready(BUS, asyncio.get_running_loop().time() - began))
 
     async def _stopped_within(self, seconds: float) -> bool:
         try:

@@ -102,6 +102,10 @@ class Engine:
         self._move()
         return await _forever()
 
+    def is_new(self, step: str) -> bool:
+        """Whether nothing is recorded of this call."""
+        return step not in self.state.calls and step not in self.state.results
+
     def check(self, step: str, recorded: str, asked: str) -> None:
         """Raises Divergence when the code asks for something else than what is on the log."""
         if recorded and asked and recorded != asked:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import msgspec
 
@@ -30,11 +31,11 @@ class ModelCalls:
         self._version = version
         self._timeout = timeout
 
-    async def reply(self, step: str, query: ModelQuery, digest: str) -> ModelReply:
+    async def reply(self, step: str, query: Callable[[], Awaitable[ModelQuery]], digest: str) -> ModelReply:
         """What the model said at `step`, recorded or new. Raises ModelFailed, Divergence, Superseded."""
         recorded = self._engine.state.models.get(step)
         if recorded is None:
-            recorded = await self._engine.inline(self._pay(step, query, digest))
+            recorded = await self._engine.inline(self._ask(step, query, digest))
         self._engine.check(step, recorded.input_hash, digest)
         if recorded.error:
             raise ModelFailed(recorded.error.message, recorded.error.hint)
@@ -45,6 +46,9 @@ class ModelCalls:
             usage=recorded.usage,
             finish=recorded.finish,
         )
+
+    async def _ask(self, step: str, query: Callable[[], Awaitable[ModelQuery]], digest: str) -> Model:
+        return await self._pay(step, await query(), digest)
 
     async def _pay(self, step: str, query: ModelQuery, digest: str) -> Model:
         engine = self._engine

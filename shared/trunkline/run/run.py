@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -26,12 +26,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is around an agent now: how a tier is called, which tools and agents there are."""
+    """What is around an agent now: how a tier is called, which tools and agents there are.
+
+    Who is not there yet is waited for a little: at the start of a platform everybody comes at once.
+    """
 
     resolve_model: Callable[[str], str]
-    tool_specs: Callable[[Sequence[str]], Sequence[ToolSpec]]
-    knows_tool: Callable[[str], bool]
-    agent_description: Callable[[str], str | None]
+    tool_specs: Callable[[Sequence[str]], Awaitable[Sequence[ToolSpec]]]
+    knows_tool: Callable[[str], Awaitable[bool]]
+    knows_agent: Callable[[str], Awaitable[bool]]
 
 
 class Step(Generic[T]):
@@ -91,13 +94,16 @@ class Run:
         """Ask a model, by default the agent's, with the agent's instructions and no tools. Raises ModelFailed."""
         messages = (UserMessage(prompt),) if isinstance(prompt, str) else tuple(prompt)
         told = self.agent.instructions if instructions is None else instructions
-        query = ModelQuery(
-            model=self._surroundings.resolve_model(model or self.agent.model),
-            instructions=told,
-            messages=messages,
-            tools=tuple(self._surroundings.tool_specs(tools)),
-        )
         digest = input_hash(model or self.agent.model, told, messages, list(tools))
+
+        async def query() -> ModelQuery:
+            return ModelQuery(
+                model=self._surroundings.resolve_model(model or self.agent.model),
+                instructions=told,
+                messages=messages,
+                tools=tuple(await self._surroundings.tool_specs(tools)),
+            )
+
         return Step(lambda step: self._models.reply(step, query, digest))
 
     def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # any JSON value
@@ -143,7 +149,7 @@ class Run:
                 hint=f"Its tools are: {', '.join(self.agent.tool_names) or 'none'}.",
             )
             return await self._refused(step, input_hash(tool, arguments), failure)
-        if not self._surroundings.knows_tool(tool) and step not in self._engine.state.calls:
+        if self._engine.is_new(step) and not await self._engine.inline(self._surroundings.knows_tool(tool)):
             failure = Failure(
                 code="unknown_tool",
                 message=f"No executor offers the tool {tool!r} now.",
@@ -167,7 +173,7 @@ class Run:
         if depth > MAX_DEPTH:
             failure = Failure(code="too_deep", message=f"Delegation is {depth} deep.", hint=f"At most {MAX_DEPTH}.")
             return await self._refused(step, digest, failure)
-        if self._surroundings.agent_description(agent) is None and step not in engine.state.results:
+        if engine.is_new(step) and not await engine.inline(self._surroundings.knows_agent(agent)):
             failure = Failure(
                 code="unknown_agent",
                 message=f"There is no agent {agent!r} now.",

@@ -14,11 +14,9 @@ from trunkline.bus import Bus, LeaseLoop
 from trunkline.bus.consumers import of_agent
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS, TOOLS, Roster, registered
-from trunkline.contracts.dialog import ToolSpec
 from trunkline.contracts.registry import AgentCard, ToolCard
 from trunkline.models.port import ModelClient
-from trunkline.run.loop import ASK, delegate_specs
-from trunkline.run.run import Surroundings
+from trunkline.worker.surroundings import surroundings
 from trunkline.worker.turn import Worker
 
 
@@ -91,24 +89,4 @@ def card_of(agent: Agent, worker: str, version: str, settings: WorkerSettings) -
         version=version,
         fallback=agent.fallback,
         beat_seconds=settings.beat_seconds,
-    )
-
-
-def surroundings(
-    agent: Agent, tools: Roster[ToolCard], others: Roster[AgentCard], resolve_model: Callable[[str], str]
-) -> Surroundings:
-    """What the agent can see of the platform: the tools on its list, the agents it may ask."""
-
-    def specs(names: Sequence[str]) -> Sequence[ToolSpec]:
-        cards = {card.tool: card for card in tools.expected()}
-        found = [cards[name].spec for name in names if name in cards]
-        if any(name.startswith(ASK) for name in names):
-            found += delegate_specs(agent, {card.agent: card.description for card in others.expected()})
-        return found
-
-    return Surroundings(
-        resolve_model=resolve_model,
-        tool_specs=specs,
-        knows_tool=lambda name: any(card.tool == name for card in tools.expected()),
-        agent_description=lambda name: next((c.description for c in others.expected() if c.agent == name), None),
     )

@@ -228,6 +228,43 @@ async def test_a_second_tool_for_the_rest_of_the_question() -> None:
     assert "The result of refund is Refunded." in reply.text
 
 
+async def test_a_failure_ends_it() -> None:
+    """What depends on a failed call is not tried."""
+    failed = called("invoices.find", {"customer": "Alice"}, "no such customer", failed=True)
+
+    reply = await ask("Find the invoice of Alice and refund 500 cents of invoice 17", *failed)
+
+    assert reply.calls == ()
+    assert reply.text.startswith("invoices.find failed: no such customer.")
+
+
+async def test_no_more_than_two_rounds() -> None:
+    """A third tool that would fit is left alone."""
+    first = called("invoices.get", {"invoice_id": "INV-7"}, {"customer": "Alice"})
+    second = called("get_weather", {"city": "Oslo"}, "rain")
+
+    reply = await ask("INV-7, the weather in Oslo, and translate it to French", *first, *second)
+
+    assert reply.calls == ()
+
+
+async def test_the_same_tool_is_not_asked_again() -> None:
+    """Not even when words remain that the first call did not use."""
+    fetched = called("invoices.get", {"invoice_id": "INV-1042"}, {"total": 20})
+    two = (tool("invoices.get", "Fetch one invoice.", {"invoice_id": TEXT}), TOOLS[2])
+
+    for question in ("Why was I charged twice for INV-1042?", "Fetch INV-1042 and INV-1043 and the invoice INV-1044"):
+        reply = await ask(question, *fetched, tools=two)
+        assert reply.calls == ()
+        assert reply.text == "invoices.get returned total: 20."
+
+
+async def test_numbers_too_long_to_be_exact_are_not_arguments() -> None:
+    reply = await ask(f"Add {'9' * 400} and 2")
+
+    assert "For add I need" in reply.text
+
+
 @pytest.mark.parametrize("question", ["Add 1 and 2", "Add 1 and 2 and get the weather in Rome"])
 async def test_it_comes_to_an_end(question: str) -> None:
     """No call is made twice, and after a few turns there is an answer."""

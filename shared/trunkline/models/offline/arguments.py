@@ -5,11 +5,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trunkline.models.offline.catalog import IndexedTool, Parameter
+from trunkline.models.offline.values import MISSING, known, numeric, occurs
 from trunkline.models.offline.words import PREPOSITIONS, WEAK, Piece, pieces
 
-MISSING: Any = object()
 _NEAR = 2
-_TYPES: dict[str, tuple[type, ...]] = {"integer": (int,), "number": (int, float), "boolean": (bool,)}
 _NEGATIONS = {"no", "not", "without", "don't", "never"}
 
 
@@ -41,7 +40,7 @@ def fill(tool: IndexedTool, clause: Clause, facts: Mapping[str, Any]) -> Filled:
     """`facts` are scalars from earlier results: an argument of the same name takes its value from there."""
     work = _Filling(tool, clause)
     filled = Filled()
-    for step in (lambda parameter: _known(parameter, facts), work.chosen, work.typed, work.labelled):
+    for step in (lambda parameter: known(parameter, facts), work.chosen, work.typed, work.labelled):
         _take(step, tool.parameters, filled)
     required = [parameter for parameter in tool.parameters if parameter.required]
     for step in (work.in_order, work.left_over):
@@ -65,7 +64,7 @@ class _Filling:
     def chosen(self, parameter: Parameter) -> Any:  # arguments are JSON
         """A value of the enum that occurs; the longest, so that `express_plus` wins over `express`."""
         said = self.clause.text.casefold()
-        occurring = [one for one in parameter.choices if _occurs(str(one).casefold(), said)]
+        occurring = [one for one in parameter.choices if occurs(str(one).casefold(), said)]
         if occurring:
             return max(occurring, key=lambda one: len(str(one)))
         return parameter.choices[0] if len(parameter.choices) == 1 and parameter.required else MISSING
@@ -169,7 +168,7 @@ class _Filling:
         for at, piece in enumerate(self.clause.pieces):
             if at in self.used or piece.kind != "number" or not fits(at):
                 continue
-            value = _value(piece.text, parameter, self._is_money(piece))
+            value = numeric(piece.text, parameter, money=self._is_money(piece))
             if value is not MISSING:
                 self.used.add(at)
                 return value
@@ -186,9 +185,9 @@ class _Filling:
 
     def _many(self, parameter: Parameter) -> Any:
         one = Parameter(parameter.name, parameter.items, required=True, wants="", stems=parameter.stems)
-        numeric = parameter.items in {"integer", "number"}
+        numbers = parameter.items in {"integer", "number"}
         values: list[Any] = []
-        while (value := self._number(_any, one) if numeric else self._string()) is not MISSING:
+        while (value := self._number(_any, one) if numbers else self._string()) is not MISSING:
             values.append(value)
         return values or MISSING
 
@@ -228,28 +227,3 @@ class _Filling:
 
 def _any(_: int) -> bool:
     return True
-
-
-def _known(parameter: Parameter, facts: Mapping[str, Any]) -> Any:
-    value = facts.get(parameter.name, MISSING)
-    if value is MISSING or parameter.type == "string":
-        return value if value is MISSING else str(value)
-    return value if isinstance(value, _TYPES.get(parameter.type, ())) else MISSING
-
-
-def _occurs(choice: str, said: str) -> bool:
-    spoken = choice.replace("_", " ").replace("-", " ")
-    for form in (choice, spoken):
-        at = said.find(form)
-        if form and at >= 0 and not said[at - 1 : at].isalnum() and not said[at + len(form) :][:1].isalnum():
-            return True
-    return False
-
-
-def _value(text: str, parameter: Parameter, money: bool) -> Any:
-    number = float(text.replace(",", ""))
-    if money and "cent" in parameter.stems:
-        number = round(number * 100, 6)
-    if parameter.type == "number":
-        return int(number) if number.is_integer() and "." not in text else number
-    return int(number) if number.is_integer() else MISSING

@@ -66,12 +66,15 @@ def choose(
 
 
 def rest_of(question: str, calls: Sequence[tuple[IndexedTool, Mapping[str, Any]]]) -> Clause:
-    """The question without the words that the calls made so far account for."""
+    """The question without the words and values that the calls made so far account for."""
     clause = Clause(question, question)
+    used: set[str] = set()
     for tool, arguments in calls:
         clause.stems -= {word for word, weight in tool.weights.items() if weight >= 1.0}
-        for value in arguments.values():
-            clause.stems -= {stem(word) for word in str(value).split()} if value != question else set()
+        used |= {word for value in arguments.values() if value != question for word in str(value).split()}
+    clause.stems -= {stem(word) for word in used}
+    clause.pieces = [piece for piece in clause.pieces if piece.text not in used]
+    clause.kinds = {piece.kind for piece in clause.pieces}
     return clause
 
 

@@ -113,7 +113,8 @@ def _next_calls(turn: _Turn, tools: Sequence[IndexedTool]) -> Plan:
         return Plan()
     by_name = {tool.name: tool for tool in tools}
     rest = rest_of(turn.question, [(by_name[c.tool], c.arguments) for c in turn.calls if c.tool in by_name])
-    choice = choose(rest, others, facts_in(turn.results)) if rest.stems else None
+    facts = {name: value for call in turn.calls for name, value in call.arguments.items()} | facts_in(turn.results)
+    choice = choose(rest, others, facts) if rest.stems else None
     return Plan([choice] if choice else [])
 
 

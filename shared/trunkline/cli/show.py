@@ -1,0 +1,109 @@
+"""`trunkline show`: one run, step by step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from trunkline.cli.options import Json, Url
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from trunkline.cli.ledger_json import RunDetail, RunSummary
+
+STYLES = {"answered": "good", "failed": "bad", "cancelled": "warn", "running": "name"}
+WIDEST = 140
+PIPED = 120
+
+
+def show(
+    run: Annotated[str, typer.Argument(help="The run's id, or its beginning.", show_default=False)],
+    url: Url = "",
+    as_json: Json = False,
+) -> None:
+    """A run as a waterfall: what happened, when, how long it took, what it cost."""
+    from trunkline.cli.console import print_json
+    from trunkline.cli.ledger_json import RunDetail, read
+    from trunkline.cli.runs import asked_of_ledger
+    from trunkline.cli.session import run as settled
+    from trunkline.contracts.ids import checked_token
+
+    found = settled(asked_of_ledger(url, "run", run=checked_token(run, "run")))
+    if as_json:
+        print_json(found)
+    else:
+        _show(read(found, RunDetail), settled(_answer(url, found["summary"]["run"])))
+
+
+async def _answer(url: str, run: str) -> str:
+    """The ledger's run says that it was answered; what was said stands on the log."""
+    from trunkline.bus import fold
+    from trunkline.cli.session import on_trunkline
+    from trunkline.contracts.messages import Answer
+    from trunkline.contracts.subjects import CLIENT, filter_of
+
+    async with on_trunkline(url) as bus:
+        events = await fold(bus, filter_of(run=run, kind="answer", name=CLIENT))
+    return next((event.fact.text for event in events if isinstance(event.fact, Answer)), "")
+
+
+def _show(detail: RunDetail, answer: str) -> None:
+    from trunkline.cli.console import out, print_lines
+    from trunkline.cli.waterfall import rows_of
+    from trunkline.cli.waterfall_lines import lines_of
+
+    summary = detail.summary
+    width = min(out().width, WIDEST) if out().is_terminal else PIPED
+    out().print(_headline(summary))
+    out().print(_origin(summary))
+    out().print()
+    _say("Q", "head", summary.question)
+    out().print()
+    print_lines(lines_of(rows_of(detail), width))
+    out().print()
+    if summary.failure:
+        _say("✗", "bad", summary.failure)
+    elif answer:
+        _say("A", "good", answer)
+    else:
+        _say("…", "name", "No answer yet.")
+
+
+def _say(mark: str, style: str, said: str) -> None:
+    """What was said, indented behind its mark."""
+    from rich.table import Table
+
+    from trunkline.cli.console import clean, print_table, text
+
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_row(text((mark, style)), text(clean(said, lines=True)))
+    print_table(grid)
+
+
+def _headline(summary: RunSummary) -> Text:
+    from trunkline.cli.console import clean, text
+    from trunkline.cli.figures import count, counted, dollars, duration
+
+    total = summary.total
+    facts = [
+        duration(summary.stages.total_ms),
+        counted(total.model_calls, "model call"),
+        counted(total.tool_calls, "tool call"),
+        f"{count(total.input_tokens)} + {count(total.output_tokens)} tokens",
+        dollars(total.cost, known=total.cost_known),
+    ]
+    facts += [counted(total.takeovers, "takeover")] if total.takeovers else []
+    by = text(" by ", (clean(summary.agent), "name")) if summary.agent else ""
+    return text((clean(summary.status), STYLES.get(summary.status, "")), by, ("  " + " · ".join(facts), "faint"))
+
+
+def _origin(summary: RunSummary) -> Text:
+    from trunkline.cli.console import clean, text
+    from trunkline.cli.figures import clock, short
+
+    parts = [f"run {summary.run}", clock(summary.started_at), f"conversation {clean(summary.conversation)}"]
+    parts += [f"user {clean(summary.user)}"] if summary.user else []
+    parts += [f"asked for by {short(summary.parent)}"] if summary.parent else []
+    return text((" · ".join(parts), "faint"))

@@ -1,0 +1,142 @@
+"""The real platform for tests: a nats-server on a free port, and every service as a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from trunkline.bus import Bus
+from trunkline.host.health import until_ready
+from trunkline.host.parent_death import die_with_parent
+from trunkline.host.server import EmbeddedServer, free_port
+
+SERVICES = ("router", "tools", "agents", "ledger")
+WITH_FILE = ("tools", "agents")
+READY_SECONDS = 30.0
+STOP_SECONDS = 15.0
+
+
+class Platform:
+    """`file` declares the agents and tools that are hosted. Nothing is restarted by itself.
+
+    Every process is known by its pid and ended by it; all of them end with the test process. A service that does not
+    get ready, or does not stop, fails with the end of its log.
+    """
+
+    def __init__(
+        self, folder: Path, file: Path, *, services: Sequence[str] = SERVICES, env: Mapping[str, str] | None = None
+    ) -> None:
+        self.folder = folder
+        self.file = file
+        self.services = tuple(services)
+        self.server = EmbeddedServer(folder / "bus", free_port())
+        self.url = self.server.url
+        self._extra = dict(env or {})
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What a process needs to find this platform: a service, or the command line."""
+        ours = {name: value for name, value in os.environ.items() if not name.startswith(("TRUNKLINE_", "NATS_"))}
+        return ours | {
+            "NATS_URL": self.url,
+            "TRUNKLINE_DATA": str(self.folder / "data"),
+            "TRUNKLINE_LEDGER_DATA": str(self.folder / "data"),
+            "TRUNKLINE_LOG_FORMAT": "json",
+            **self._extra,
+        }
+
+    async def start(self) -> None:
+        """The bus, then all services; returns when each says that it is ready."""
+        (self.folder / "data").mkdir(parents=True, exist_ok=True)
+        await self.server.start()
+        for service in self.services:
+            self._spawn(service)
+        await asyncio.gather(*(self.ready(service) for service in self.services))
+
+    async def stop(self) -> None:
+        """All services as an operator would stop them, then the bus. May be called again."""
+        running = [service for service in self._processes if self.alive(service)]
+        for service in running:
+            self._processes[service].terminate()
+        try:
+            await asyncio.gather(*(self._left(service) for service in running))
+        finally:
+            for process in self._processes.values():
+                process.kill()
+                process.wait()
+            await self.server.stop()
+
+    async def kill(self, service: str) -> None:
+        """End it as a crash would: at once, with whatever it was doing."""
+        self._processes[service].send_signal(signal.SIGKILL)
+        await asyncio.to_thread(self._processes[service].wait)
+
+    async def restart(self, service: str) -> None:
+        """A new process in place of the one that was killed or still runs; returns when it is ready."""
+        if self.alive(service):
+            self._processes[service].terminate()
+            await self._left(service)
+        self._spawn(service)
+        await self.ready(service)
+
+    async def ready(self, service: str) -> None:
+        """Until this service's present process says that it takes work."""
+        async with AsyncExitStack() as stack:
+            bus = await stack.enter_async_context(Bus.open(self.url, name="test-platform"))
+            asking = asyncio.create_task(until_ready(bus, service, self.pid(service)), name=f"ready {service}")
+            leaving = asyncio.create_task(self._watch(service), name=f"watch {service}")
+            done, pending = await asyncio.wait(
+                {asking, leaving}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            if asking not in done:
+                raise AssertionError(f"{service} did not get ready:\n{self.log(service)}")
+
+    def alive(self, service: str) -> bool:
+        return service in self._processes and self._processes[service].poll() is None
+
+    def pid(self, service: str) -> int:
+        """Of its present process, or of the last one."""
+        return self._processes[service].pid
+
+    def log(self, service: str, characters: int = 4000) -> str:
+        """The end of what it wrote, over all its processes."""
+        return self._log_file(service).read_text(errors="replace")[-characters:]
+
+    def _spawn(self, service: str) -> None:
+        arguments = [str(self.file)] if service in WITH_FILE else []
+        with self._log_file(service).open("ab") as log:
+            self._processes[service] = subprocess.Popen(
+                [sys.executable, "-m", f"trunkline_{service}", *arguments],
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                preexec_fn=die_with_parent(),
+            )
+
+    def _log_file(self, service: str) -> Path:
+        return self.folder / "data" / f"{service}.log"
+
+    async def _watch(self, service: str) -> None:
+        """Until the process has left."""
+        while self.alive(service):
+            await asyncio.sleep(0.05)
+
+    async def _left(self, service: str) -> None:
+        try:
+            await asyncio.to_thread(self._processes[service].wait, STOP_SECONDS)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(
+                f"{service} did not stop within {STOP_SECONDS:g} s:\n{self.log(service)}"
+            ) from error
