@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 from trunkline.bus import Bus
@@ -88,18 +87,15 @@ class Platform:
 
     async def ready(self, service: str) -> None:
         """Until this service's present process says that it takes work."""
-        async with AsyncExitStack() as stack:
-            bus = await stack.enter_async_context(Bus.open(self.url, name="test-platform"))
+        async with Bus.open(self.url, name="test-platform") as bus:
             asking = asyncio.create_task(until_ready(bus, service, self.pid(service)), name=f"ready {service}")
-            leaving = asyncio.create_task(self._watch(service), name=f"watch {service}")
-            done, pending = await asyncio.wait(
-                {asking, leaving}, timeout=READY_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            for task in pending:
-                task.cancel()
-            await asyncio.gather(*pending, return_exceptions=True)
-            if asking not in done:
-                raise AssertionError(f"{service} did not get ready:\n{self.log(service)}")
+            deadline = asyncio.get_running_loop().time() + READY_SECONDS
+            while self.alive(service) and asyncio.get_running_loop().time() < deadline:
+                if (await asyncio.wait({asking}, timeout=0.1))[0]:
+                    return
+            asking.cancel()
+            await asyncio.gather(asking, return_exceptions=True)
+        raise AssertionError(f"{service} did not get ready:\n{self.log(service)}")
 
     def alive(self, service: str) -> bool:
         return service in self._processes and self._processes[service].poll() is None
@@ -122,16 +118,11 @@ class Platform:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=die_with_parent(),
+                preexec_fn=die_with_parent(),  # noqa: PLW1509  # no other thread runs in it
             )
 
     def _log_file(self, service: str) -> Path:
         return self.folder / "data" / f"{service}.log"
-
-    async def _watch(self, service: str) -> None:
-        """Until the process has left."""
-        while self.alive(service):
-            await asyncio.sleep(0.05)
 
     async def _left(self, service: str) -> None:
         try:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def agents(url: Url = "", as_json: Json = False) -> None:
-    """The agents that run now: a line each, however many workers it has."""
+    """The agents that run now.
+
+    A line each, however many workers it has. A late worker misses its heartbeat: it restarts, or has died.
+    """
     from trunkline.cli.console import out, print_json, text
     from trunkline.cli.session import run
 

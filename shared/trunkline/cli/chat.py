@@ -26,7 +26,10 @@ def chat(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Converse: the agents see what was said before. /exit or Ctrl-D ends it."""
+    """Converse: the agents see what was said before.
+
+    /exit or Ctrl-D ends it; an error does not. With piped input each line is a question.
+    """
     from trunkline.cli.question import Question
     from trunkline.cli.session import run
     from trunkline.contracts.ids import new_conversation_id, new_run_id

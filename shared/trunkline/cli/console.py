@@ -66,7 +66,7 @@ def _console(*, stderr: bool) -> Console:
 
 
 def clean(value: object, *, lines: bool = False) -> str:
-    """Text that cannot move the cursor, change colours or turn the writing round; on one line, unless `lines` may stay."""
+    """Text that cannot move the cursor, change colours or turn the writing round; on one line, or in its `lines`."""
     shown = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", str(value).replace("\r\n", "\n").replace("\t", "    "))
     return shown if lines else " ".join(shown.split())
 
@@ -94,9 +94,11 @@ def table(*columns: str, flexible: str = "", right: Iterable[str] = ()) -> Table
 
 def print_table(shown: Table) -> None:
     """Without the blanks at the ends of its lines when it goes into a pipe."""
-    if shown.columns[-1].min_width:
-        for column in shown.columns[:-1]:
+    *fixed, last = shown.columns
+    if last.min_width:
+        for column in fixed:
             column.min_width = max(_width(cell) for cell in (column.header, *column.cells))
+        last.max_width = max(last.min_width, out().width - sum((column.min_width or 0) + 2 for column in fixed) - 2)
     if out().is_terminal:
         out().print(shown)
         return

@@ -28,7 +28,10 @@ def events(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """The events of the log, straight from the bus: a line each. The ledger is not needed."""
+    """The log, event by event, as it stands or as it comes.
+
+    Read straight from the bus; the ledger need not run.
+    """
     from trunkline.cli.session import run as settled
 
     wanted = _wanted(since, until, kind, agent, run)

@@ -19,7 +19,10 @@ def provision(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Create the streams and buckets that are missing, and say where existing ones differ."""
+    """Create the streams and buckets that are missing.
+
+    What exists is never changed; where it differs from what is declared, that is said, and the exit code is 1.
+    """
     from trunkline.cli.console import print_json
     from trunkline.cli.session import run
 

@@ -22,7 +22,10 @@ def route(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Which agent would get this question, and why. Nothing is asked."""
+    """Which agent would get this question, and why.
+
+    Nothing is asked, nothing is written.
+    """
     from trunkline.cli.console import print_json, print_lines
     from trunkline.cli.session import run
 

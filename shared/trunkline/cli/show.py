@@ -23,7 +23,10 @@ def show(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """A run as a waterfall: what happened, when, how long it took, what it cost."""
+    """One run as a waterfall: what, when, how long, for how much.
+
+    Read from the ledger; `trunkline runs` lists the runs, the beginning of an id will do.
+    """
     from trunkline.cli.console import print_json
     from trunkline.cli.ledger_json import RunDetail, read
     from trunkline.cli.runs import asked_of_ledger

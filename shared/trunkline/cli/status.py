@@ -48,7 +48,10 @@ class Platform:
 
 
 def status(url: Url = "", as_json: Json = False) -> None:
-    """The bus, its streams, and the services. Exit code 1 when something is missing."""
+    """The bus, its streams, the services: is all of it there?
+
+    The exit code is 1 when a stream or a service is missing.
+    """
     from trunkline.cli.console import print_json
     from trunkline.cli.session import run
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 def tools(url: Url = "", as_json: Json = False) -> None:
-    """The tools that are offered now: a line each, however many executors it has."""
+    """The tools that are offered now.
+
+    A line each, however many executors it has.
+    """
     from trunkline.cli.console import out, print_json, text
     from trunkline.cli.session import run
 

@@ -28,7 +28,7 @@ def totals(
     url: Url = "",
     as_json: Json = False,
 ) -> None:
-    """Runs, spending and latency: altogether, and by agent, model and tool."""
+    """Runs, spending, latency: by agent, model and tool."""
     from trunkline.cli.console import print_json
     from trunkline.cli.ledger_json import Totals, read
     from trunkline.cli.moments import moment

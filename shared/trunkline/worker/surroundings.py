@@ -13,7 +13,7 @@ from trunkline.contracts.registry import AgentCard, ToolCard
 from trunkline.run.loop import ASK, delegate_specs
 from trunkline.run.run import Surroundings
 
-C = TypeVar("C", AgentCard, ToolCard)
+C = TypeVar("C")
 
 PATIENCE = 3.0
 """Seconds that a step waits for a tool or an agent that is not registered."""
@@ -22,8 +22,8 @@ PATIENCE = 3.0
 def surroundings(
     agent: Agent, tools: Roster[ToolCard], others: Roster[AgentCard], resolve_model: Callable[[str], str]
 ) -> Surroundings:
-    known_tools = _Patience(tools, lambda: _tools(tools))
-    known_agents = _Patience(others, lambda: _agents(others))
+    known_tools = _Patience(lambda: tools.changed, lambda: _tools(tools))
+    known_agents = _Patience(lambda: others.changed, lambda: _agents(others))
 
     async def specs(names: Sequence[str]) -> Sequence[ToolSpec]:
         own = [name for name in names if not name.startswith(ASK)]
@@ -46,8 +46,8 @@ def surroundings(
 class _Patience(Generic[C]):
     """Waits for who is missing, once: whoever did not come then is not waited for again."""
 
-    def __init__(self, roster: Roster[C], look: Callable[[], dict[str, C]]) -> None:
-        self._roster = roster
+    def __init__(self, changed: Callable[[], asyncio.Event], look: Callable[[], dict[str, C]]) -> None:
+        self._changed = changed
         self._look = look
         self._given_up: set[str] = set()
 
@@ -57,7 +57,7 @@ class _Patience(Generic[C]):
         try:
             async with asyncio.timeout(PATIENCE):
                 while any(name not in found and name not in self._given_up for name in wanted):
-                    await self._roster.changed.wait()
+                    await self._changed().wait()
                     found = self._look()
         except TimeoutError:
             found = self._look()
