@@ -8,7 +8,6 @@ for its caller.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import atexit
 import importlib
 import runpy
@@ -71,7 +70,7 @@ def main() -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     options = parser.parse_args()
     if options.uvloop:
-        asyncio.set_event_loop_policy(importlib.import_module("uvloop").EventLoopPolicy())
+        importlib.import_module("uvloop").install()
     if options.sample:
         Sampler(options.sample).arm()
     sys.argv = [options.module, *options.arguments]

@@ -32,7 +32,8 @@ async def platform(url: str) -> AsyncIterator[Ask]:
     async with Client.connect(url) as client:
 
         async def ask(question: str) -> str:
-            return str(await client.ask(question, timeout=PATIENCE))
+            reply = await client.ask(question, timeout=PATIENCE)
+            return reply.text
 
         yield ask
 
@@ -49,7 +50,8 @@ async def raw(url: str) -> AsyncIterator[Ask]:
 
     async def ask(question: str) -> str:
         run = str(uuid.uuid4())
-        answer = waiting[run] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        waiting[run] = answer
         body = orjson.dumps({"kind": "request", "id": os.urandom(9).hex(), "text": question})
         await js.publish(f"raw.main.c-{os.urandom(6).hex()}.{run}.request.router.0", body, headers=FENCE)
         async with asyncio.timeout(PATIENCE):

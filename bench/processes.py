@@ -97,6 +97,8 @@ async def started(
         yield side
     finally:
         for process in side.services.values():
+            if process.stdin:
+                process.stdin.close()
             if process.returncode is None:
                 process.terminate()
         await asyncio.gather(*(process.wait() for process in side.services.values()))
@@ -106,7 +108,7 @@ async def _until_ready(url: str, services: Sequence[str]) -> None:
     """Raises TimeoutError when one of the platform's services is not ready within a minute."""
     async with Bus.open(url) as bus, asyncio.timeout(60):
         for service in services:
-            while not await _ready(bus, service):
+            while not await _ready(bus, service):  # noqa: ASYNC110  # another process has no Event to wait for
                 await asyncio.sleep(0.1)
         await asyncio.sleep(SEEN_SECONDS)
 

@@ -67,7 +67,7 @@ async def work(service: Service, run: str, woken_by: Body, sequence: int) -> Non
     request, first = await asyncio.gather(
         service.read(run, "request", "router", "0"), service.read(run, "model", "adder", "1")
     )
-    assert request["text"] and first["calls"][0]["tool"] == woken_by["tool"]
+    assert parse(request["text"]) == first["calls"][0]["arguments"]
     text = f"The result of add is {woken_by['value']}."
     await think(service, run, "3", sequence, {"text": text, "finish": "stop", "first_text_ms": 0.115})
     await service.publish(run, "answer", "client", "0", {"agent": "adder", "text": text})
@@ -83,10 +83,10 @@ async def add(service: Service, run: str, call: Body, sequence: int) -> None:
 
 async def think(service: Service, run: str, step: str, sequence: int, reply: Body) -> None:
     """A model call's two facts; the model itself takes no time."""
-    prompt = {"model": "offline:small", "input_hash": DIGEST, "attempt": 1, "carrier": sequence, "delivery": 1}
+    prompt: Body = {"model": "offline:small", "input_hash": DIGEST, "attempt": 1, "carrier": sequence, "delivery": 1}
     prompt |= {"worker": "host-20418-9382", "version": "ef89301b300f"}
     await service.publish(run, "prompt", "adder", f"{step}-1", prompt)
-    model = {"model": "offline:small", "input_hash": DIGEST} | reply
+    model: Body = {"model": "offline:small", "input_hash": DIGEST} | reply
     model |= {"usage": {"input_tokens": 55, "output_tokens": 5}, "latency_ms": 0.437}
     await service.publish(run, "model", "adder", step, model)
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bench.measure import Level
 
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console(width=None if sys.stdout.isatty() else 150)
 TOP = 25
 
 

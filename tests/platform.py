@@ -128,6 +128,4 @@ class Platform:
         try:
             await asyncio.to_thread(self._processes[service].wait, STOP_SECONDS)
         except subprocess.TimeoutExpired as error:
-            raise AssertionError(
-                f"{service} did not stop within {STOP_SECONDS:g} s:\n{self.log(service)}"
-            ) from error
+            raise AssertionError(f"{service} did not stop within {STOP_SECONDS:g} s:\n{self.log(service)}") from error

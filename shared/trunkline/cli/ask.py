@@ -102,17 +102,17 @@ def show_answer(answered: Answered, seconds: float, *, as_json: bool, stream: bo
 
 def footer(answered: Answered, seconds: float, *, as_json: bool) -> None:
     """Who answered, how long it took, and where to see how it came about; for people only."""
-    from trunkline.cli.console import clean, err, text
+    from trunkline.cli.console import clean, err, say, text
     from trunkline.cli.figures import duration, short
 
     if as_json or not err().is_terminal:
         return
     parts = [clean(answered.agent)] if answered.agent else []
     parts += [duration(seconds * 1000), f"trunkline show {short(answered.run)}"]
-    err().print(text((" · ".join(parts), "faint")), soft_wrap=True)
+    say(err(), text((" · ".join(parts), "faint")))
 
 
 def say_it_goes_on(run: str) -> None:
-    from trunkline.cli.console import err, text
+    from trunkline.cli.console import err, say, text
 
-    err().print(text(("The run goes on: ", "faint"), f"trunkline show {run}"), soft_wrap=True)
+    say(err(), text(("The run goes on: ", "faint"), f"trunkline show {run}"))

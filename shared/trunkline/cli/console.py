@@ -76,6 +76,11 @@ def text(*parts: str | tuple[str, str] | Text) -> Text:
     return Text.assemble(*parts)
 
 
+def say(console: Console, said: Text) -> None:
+    """A sentence: wrapped between words where a person reads, unbroken elsewhere."""
+    console.print(said, soft_wrap=not console.is_terminal)
+
+
 def table(*columns: str, flexible: str = "", right: Iterable[str] = ()) -> Table:
     """A table without lines. The `flexible` column, which stands last, gives way when the terminal is narrow."""
     made = Table(box=None, padding=(0, 2, 0, 0), header_style="faint", pad_edge=False)

@@ -41,14 +41,14 @@ def exit_code(error: TrunklineError) -> int:
 
 def told(error: TrunklineError, *, as_json: bool) -> None:
     """Say it: with JSON on stdout, where the answer would have been; else on stderr."""
-    from trunkline.cli.console import clean, err, print_json, text
+    from trunkline.cli.console import clean, err, print_json, say, text
 
     if as_json:
         print_json({"error": as_data(error)})
         return
-    err().print(text(("Error: ", "error"), clean(error.what)), soft_wrap=True)
+    say(err(), text(("Error: ", "error"), clean(error.what)))
     if error.hint:
-        err().print(text((clean(error.hint), "hint")), soft_wrap=True)
+        say(err(), text((clean(error.hint), "hint")))
 
 
 def as_data(error: TrunklineError) -> dict[str, Any]:

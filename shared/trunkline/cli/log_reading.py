@@ -115,16 +115,20 @@ class Whose:
 
 
 async def _before(bus: Bus, since: datetime | None) -> int:
-    """The sequence before the first message at or after `since` (ADR-31's start_time)."""
+    """The sequence before the first message at or after `since`. The server is asked (ADR-31's start_time) only for
+    times that the log spans: it counts nanoseconds, and takes the year 2300 for an early one.
+    """
     if since is None:
+        return 0
+    state = (await bus.api(f"STREAM.INFO.{TRUNK}"))["state"]
+    last: int = state["last_seq"]
+    if not state["messages"] or since > datetime.fromisoformat(state["last_ts"]):
+        return last
+    if since <= datetime.fromisoformat(state["first_ts"]):
         return 0
     body = {"batch": 1, "start_time": since.isoformat(), "next_by_subj": ">"}
     replies, _ = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", orjson.dumps(body))
-    if replies:
-        return from_direct_get(replies[0]).sequence - 1
-    info = await bus.api(f"STREAM.INFO.{TRUNK}")
-    last: int = info["state"]["last_seq"]
-    return last
+    return from_direct_get(replies[0]).sequence - 1 if replies else last
 
 
 def _parsed(message: StoredMessage) -> Subject | None:

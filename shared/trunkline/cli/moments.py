@@ -15,9 +15,9 @@ def moment(written: str, option: str) -> datetime | None:
     """`10m` is ten minutes ago; else ISO 8601, local without a zone. None for nothing. Raises InvalidArguments."""
     if not written:
         return None
-    if found := _AGO.fullmatch(written.strip().lower()):
-        return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: float(found[1])})
     try:
+        if found := _AGO.fullmatch(written.strip().lower()):
+            return datetime.now(UTC) - timedelta(**{_UNITS[found[2]]: float(found[1])})
         return datetime.fromisoformat(written.strip()).astimezone(UTC)
     except (ValueError, OverflowError) as error:
         raise InvalidArguments(

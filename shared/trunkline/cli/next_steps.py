@@ -27,9 +27,14 @@ def where_things_are(console: Console, *, url: str, data: Path, model: str) -> N
     console.print(shown, soft_wrap=not console.is_terminal)
 
 
+def offline(model: str) -> bool:
+    """Whether it is the built-in one."""
+    return model.startswith("offline:")
+
+
 def about_model(model: str) -> Text:
     """The offline model says that it is one, and how to have another."""
-    if not model.startswith("offline:"):
+    if not offline(model):
         return Text(model)
     return Text.assemble("offline", ("  it only picks tools; set OPENAI_API_KEY or another key for more", "dim"))
 

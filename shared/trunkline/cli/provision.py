@@ -57,7 +57,7 @@ async def _exists(bus: Bus, stream: str) -> bool:
 
 
 def _show(created: list[str], kept: list[str], differing: Differences) -> None:
-    from trunkline.cli.console import clean, out, print_table, table, text
+    from trunkline.cli.console import clean, out, print_table, say, table, text
 
     shown = table("stream", "state", "", flexible="")
     for name in sorted([*created, *kept]):
@@ -71,4 +71,4 @@ def _show(created: list[str], kept: list[str], differing: Differences) -> None:
     print_table(shown)
     if differing:
         hint = "What exists is never changed: correct it with the nats tool, or give the --replicas that it has."
-        out().print(text((hint, "hint")), soft_wrap=True)
+        say(out(), text((hint, "hint")))

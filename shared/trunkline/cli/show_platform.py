@@ -26,7 +26,7 @@ async def show_platform(plan: PlatformPlan, work: Work, *, verbose: bool = False
     Raises BrokenFile, InvalidSettings and BusUnavailable before anything is started, DeadlinePassed.
     """
     console = out()
-    model = resolve(ModelSettings.load(plan.config), "small")
+    model = model_of(plan)
     declared = await declarations(plan.files)
     screen = Screen(console, parts(plan, declared), plan.logs, verbose=verbose)
     platform = Platform(plan, screen.tell)
@@ -38,6 +38,11 @@ async def show_platform(plan: PlatformPlan, work: Work, *, verbose: bool = False
 
     console.print(f"\n  Trunkline {__version__}\n", style="bold")
     return await screen.accompany(platform, inside)
+
+
+def model_of(plan: PlatformPlan) -> str:
+    """What answers: `provider:model` of the small tier. Raises InvalidSettings."""
+    return resolve(ModelSettings.load(plan.config), "small")
 
 
 def parts(plan: PlatformPlan, declared: Sequence[Declared]) -> list[Part]:

@@ -118,7 +118,7 @@ def _show(platform: Platform) -> None:
 
 
 def _show_services(platform: Platform) -> None:
-    from trunkline.cli.console import clean, out, print_table, table, text
+    from trunkline.cli.console import clean, out, print_table, say, table, text
     from trunkline.cli.figures import span
 
     shown = table("service", "state", "up", "pid", "version", right=["up", "pid"])
@@ -133,6 +133,6 @@ def _show_services(platform: Platform) -> None:
     if away:
         out().print()
     for name in away:
-        out().print(text(f"No {name} is ready. ", ("Start it: ", "faint"), START[name]), soft_wrap=True)
+        say(out(), text(f"No {name} is ready. ", ("Start it: ", "faint"), START[name]))
     if any(stream.messages is None for stream in platform.streams):
-        out().print(text("Streams are missing: ", ("trunkline provision", "name"), " creates them."), soft_wrap=True)
+        say(out(), text("Streams are missing: ", ("trunkline provision", "name"), " creates them."))

@@ -44,7 +44,7 @@ def totals(
 
 
 def _show(found: Totals) -> None:
-    from trunkline.cli.console import out, text
+    from trunkline.cli.console import out, say, text
 
     _headline(found)
     for show in (_agents, _models, _tools, _stages):
@@ -52,11 +52,11 @@ def _show(found: Totals) -> None:
     if found.problems or found.gaps:
         said = f"{found.problems:,} messages could not be read, {found.gaps:,} gaps in the log"
         out().print()
-        out().print(text((said, "warn")), soft_wrap=True)
+        say(out(), text((said, "warn")))
 
 
 def _headline(found: Totals) -> None:
-    from trunkline.cli.console import clean, out, text
+    from trunkline.cli.console import clean, out, say, text
     from trunkline.cli.figures import count, counted, dollars
 
     amounts = found.amounts
@@ -68,7 +68,7 @@ def _headline(found: Totals) -> None:
     out().print(
         text((counted(found.runs, "run"), "head"), f"  {by_status}" if by_status else "", "  ", (spent, "head"))
     )
-    out().print(text((" · ".join(parts), "faint")), soft_wrap=True)
+    say(out(), text((" · ".join(parts), "faint")))
 
 
 def _agents(found: Totals) -> None:

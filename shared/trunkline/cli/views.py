@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 from rich.text import Text
 
-from trunkline.cli.console import clean, print_json_line, text
+from trunkline.cli.console import clean, print_json_line, say, text
 from trunkline.cli.figures import duration
 from trunkline.client.progress import Progress, StreamItem, TextDelta
 
@@ -93,7 +93,7 @@ class OnTerminal:
     def _finish_step(self) -> None:
         said, at = self._now
         if at:
-            self._live.console.print(text((f"{duration(at * 1000):>8}  {said}", "faint")), soft_wrap=True)
+            say(self._live.console, text((f"{duration(at * 1000):>8}  {said}", "faint")))
 
     def _elapsed(self) -> float:
         return time.monotonic() - self._began

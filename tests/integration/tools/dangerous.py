@@ -92,6 +92,12 @@ def flood() -> None:
 
 
 @tool
+def flood_and_wait() -> None:
+    os.write(1, b"x" * (2 << 20))
+    time.sleep(1000)
+
+
+@tool
 def flood_from_child() -> None:
     subprocess.run(["yes"], check=False)
 

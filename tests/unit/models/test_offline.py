@@ -83,6 +83,7 @@ def called(name: str, arguments: dict[str, Any], content: object, *, failed: boo
         ("Ship order ORD-7 express", "ship", {"order_id": "ORD-7", "speed": "express"}),
         ("Ship ORD-7 by express plus as a gift", "ship", {"order_id": "ORD-7", "speed": "express_plus", "gift": True}),
         ("Ship ORD-7 standard, not a gift", "ship", {"order_id": "ORD-7", "speed": "standard", "gift": False}),
+        ("Ship ORD-7 express, not standardised", "ship", {"order_id": "ORD-7", "speed": "express"}),
         ("Ship ORD-7 standard in 3 parcels", "ship", {"order_id": "ORD-7", "speed": "standard", "parcels": 3}),
         ("How do I reset my password? search the docs", "docs.search", {"query": "reset my password"}),
         ("Search the docs for terms and conditions", "docs.search", {"query": "terms and conditions"}),
@@ -259,8 +260,18 @@ async def test_the_same_tool_is_not_asked_again() -> None:
         assert reply.text == "invoices.get returned total: 20."
 
 
+async def test_what_a_call_used_speaks_for_no_other_tool() -> None:
+    """The identifier belongs to the call that it was given to."""
+    fetched = called("invoices.get", {"invoice_id": "INV-1042"}, {"total": 20})
+    credit = tool("credits.get", "Fetch one credit note.", {"invoice_id": TEXT})
+
+    reply = await ask("Why was I charged twice for INV-1042?", *fetched, tools=(TOOLS[4], credit))
+
+    assert reply.calls == ()
+
+
 async def test_numbers_too_long_to_be_exact_are_not_arguments() -> None:
-    reply = await ask(f"Add {'9' * 400} and 2")
+    reply = await ask(f"Add {'9' * 20} and 2")
 
     assert "For add I need" in reply.text
 
