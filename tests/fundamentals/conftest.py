@@ -12,9 +12,9 @@ import pytest
 from tests.conftest import wait_until
 from trunkline import Agent, Client
 from trunkline.bus import Bus, fold
-from trunkline.bus.registry import Roster
+from trunkline.bus.registry import AGENTS, Roster
 from trunkline.client import Answered
-from trunkline.contracts.codec import Event
+from trunkline.contracts.codec import Event, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.registry import AgentCard
@@ -114,6 +114,11 @@ class Platform:
                 said = f"{item.error.code}: {item.error.message}" if item.error else item.text
                 return said, await fold(self.bus, key.everything)
         raise AssertionError("a stream ends with its answer")
+
+    async def announce(self, card: AgentCard) -> None:
+        """Put a card into the registry that nobody keeps alive."""
+        await self.bus.mailbox.request(f"$KV.{AGENTS}.{card.agent}.{card.worker}", encode(card))
+        await wait_until(lambda: card.agent in self.routes.agents(), f"the router knows {card.agent}")
 
     async def events_of(self, run: str, conversation: str) -> list[Event]:
         return await fold(self.bus, RunKey.checked(run, conversation).everything)

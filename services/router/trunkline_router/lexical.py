@@ -15,6 +15,7 @@ from trunkline_router.classify import RouteCard, Verdict
 
 Vector = dict[str, float]
 
+_NUMBER = re.compile(r"[0-9]+")
 _WORD = re.compile(r"[a-z0-9]+(?:'[a-z]+)?")
 _STOP = frozenset(
     """
@@ -80,8 +81,8 @@ class LexicalClassifier:
 
 
 def features(text: str) -> Counter[str]:
-    """Stemmed words, and pieces of four letters (which forgive endings and typing errors)."""
-    words = [word for word in _WORD.findall(text.lower()) if word not in _STOP]
+    """Stemmed words, and pieces of four letters (which forgive endings and typing errors). All numbers are one."""
+    words = [word for word in _WORD.findall(_NUMBER.sub("0", text.lower())) if word not in _STOP]
     stems = [stem(word) for word in words]
     pieces: Iterable[str] = (
         f"#{padded[i : i + _PIECE]}"

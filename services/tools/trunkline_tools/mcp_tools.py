@@ -98,7 +98,7 @@ class McpTools:
             return None, Failure(code=error.code, message=error.what, hint=error.hint, data={"reason": "killed"})
 
     async def _ask(
-        self, client: "Client", offer: Offered, arguments: dict[str, Any], call_id: str, *, again: bool = True
+        self, client: "Client", offer: Offered, arguments: dict[str, Any], call_id: str
     ) -> tuple[Any, Failure | None]:
         from mcp import MCPError
 
@@ -106,9 +106,6 @@ class McpTools:
             meta = cast("RequestParamsMeta", {"trunkline/call-id": call_id})
             result = await client.call_tool(offer.remote, arguments, meta=meta)
         except MCPError as error:
-            if again and error.message == SESSION_GONE:  # the server refused without having looked at the call
-                self._lose()
-                return await self._ask(await self._connected(), offer, arguments, call_id, again=False)
             return None, self._protocol_failure(offer.card.tool, error)
         except (RuntimeError, ValueError) as error:  # the result breaks the protocol, or the tool's own output schema
             what = f"returned what its server's schema refuses: {str(error)[:500]}"

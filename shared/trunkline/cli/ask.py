@@ -31,13 +31,13 @@ def ask(
     """Ask a question, and watch its run until the answer."""
     from trunkline.cli import question as asking
     from trunkline.cli.session import run as settled
-    from trunkline.contracts.ids import new_run_id
+    from trunkline.contracts.ids import new_conversation_id, new_run_id
 
     wanted = asking.Question(
         text=sys.stdin.read() if question == "-" else question,
         run=run or new_run_id(),
         agent=agent,
-        conversation=conversation,
+        conversation=conversation or ("" if run else new_conversation_id()),
         user=user,
         timeout=timedelta(seconds=timeout),
     ).checked()

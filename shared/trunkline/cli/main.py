@@ -72,9 +72,12 @@ def assembled() -> typer.Typer:
         if find_spec(f"trunkline.cli.{module}") is None:
             continue
         group, _, leaf = command.name.rpartition(" ")
-        parent = groups.setdefault(group, _group(app, group)) if group and group not in groups else groups.get(group)
-        run = getattr(importlib.import_module(f"trunkline.cli.{module}"), function)
-        (parent or app).command(leaf, rich_help_panel=None if parent else command.panel)(run)
+        if group and group not in groups:
+            groups[group] = _group(app, group)
+        parent, panel = (groups[group], None) if group else (app, command.panel)
+        parent.command(leaf, rich_help_panel=panel)(
+            getattr(importlib.import_module(f"trunkline.cli.{module}"), function)
+        )
     app.command("version", hidden=True)(version)
     return app
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and of whom; `run` may be one that was asked before. Empty means: whatever fits."""
+    """What is asked, and of whom. An empty `conversation` is that of the `run`, which was asked for before."""
 
     text: str
     run: str

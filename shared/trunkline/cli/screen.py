@@ -66,6 +66,7 @@ class Screen:
             case Left(service, code, pause):
                 self._say(service, Text(f"{how_it_left(code)}; starting it again in {pause:.1f} s", style="yellow"))
             case GaveUp(service):
+                self._startup.fail(service)
                 self._say(service, Text("cannot start like this; it is not started again", style="red"))
             case _:
                 pass

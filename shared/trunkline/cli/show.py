@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from trunkline.cli.ledger_json import RunDetail, RunSummary
+    from trunkline.contracts.messages import Answer
 
 STYLES = {"answered": "good", "failed": "bad", "cancelled": "warn", "running": "name"}
 WIDEST = 140
@@ -40,8 +41,8 @@ def show(
         _show(read(found, RunDetail), settled(_answer(url, found["summary"]["run"])))
 
 
-async def _answer(url: str, run: str) -> str:
-    """The ledger's run says that it was answered; what was said stands on the log."""
+async def _answer(url: str, run: str) -> Answer | None:
+    """The ledger knows that the run was answered, or the failure's code; what was said stands on the log."""
     from trunkline.bus import fold
     from trunkline.cli.session import on_trunkline
     from trunkline.contracts.messages import Answer
@@ -49,10 +50,10 @@ async def _answer(url: str, run: str) -> str:
 
     async with on_trunkline(url) as bus:
         events = await fold(bus, filter_of(run=run, kind="answer", name=CLIENT))
-    return next((event.fact.text for event in events if isinstance(event.fact, Answer)), "")
+    return next((event.fact for event in events if isinstance(event.fact, Answer)), None)
 
 
-def _show(detail: RunDetail, answer: str) -> None:
+def _show(detail: RunDetail, answer: Answer | None) -> None:
     from trunkline.cli.console import out, print_lines
     from trunkline.cli.waterfall import rows_of
     from trunkline.cli.waterfall_lines import lines_of
@@ -66,12 +67,12 @@ def _show(detail: RunDetail, answer: str) -> None:
     out().print()
     print_lines(lines_of(rows_of(detail), width))
     out().print()
-    if summary.failure:
-        _say("✗", "bad", summary.failure)
-    elif answer:
-        _say("A", "good", answer)
-    else:
+    if answer is None:
         _say("…", "name", "No answer yet.")
+    elif answer.error:
+        _say("✗", "bad", f"{answer.error.message}\n{answer.error.hint}".strip())
+    else:
+        _say("A", "good", answer.text)
 
 
 def _say(mark: str, style: str, said: str) -> None:

@@ -25,6 +25,7 @@ class Part:
     name: str
     about: str
     seconds: float | None = None
+    failed: bool = False
 
 
 class Startup:
@@ -34,7 +35,7 @@ class Startup:
         self._console = console
         self._parts = {part.name: part for part in parts}
         self._spinners = {part.name: Spinner("dots", style="dim") for part in parts}
-        self._failed = False
+        self._over = False
 
     @contextlib.contextmanager
     def drawing(self) -> Iterator[None]:
@@ -49,7 +50,7 @@ class Startup:
             try:
                 yield
             except BaseException:
-                self._failed = True
+                self._over = True
                 raise
             finally:
                 live.refresh()
@@ -63,6 +64,11 @@ class Startup:
         if not self._console.is_terminal:
             self._say(part)
         return True
+
+    def fail(self, name: str) -> None:
+        """It will not become ready."""
+        if part := self._parts.get(name):
+            part.failed = True
 
     def picture(self) -> Table:
         table = Table.grid(padding=(0, 2, 0, 0))
@@ -87,7 +93,7 @@ class Startup:
     def _mark(self, part: Part) -> Table | Text:
         if part.seconds is not None:
             return Text("  ✔", style="green")
-        if self._failed:
+        if self._over or part.failed:
             return Text("  ✗", style="red")
         mark = Table.grid()
         mark.add_row(Text(MARGIN), self._spinners[part.name])

@@ -75,7 +75,7 @@ class Supervisor:
 
     async def until_all_gave_up(self) -> None:
         """Until nothing is left that could be started again."""
-        await asyncio.gather(*self._keepers)
+        await asyncio.wait(self._keepers)
 
     def kill(self) -> None:
         """End everything at once; what was under way, another process takes over later."""
@@ -116,6 +116,9 @@ class Supervisor:
         watching = asyncio.create_task(self._see_it_ready(plan.service, child.pid), name=f"health of {plan.service}")
         try:
             return await child.wait()
+        except asyncio.CancelledError:
+            child.kill()
+            raise
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)

@@ -31,6 +31,7 @@ catalog = Agent(
 )
 broken = Agent("broken", description="Always fails, on purpose", examples=["Fail on purpose, please"])
 desk = Agent("desk", description="Passes everything on", examples=["Pass this on to the right desk"])
+slow = Agent("slow", description="Sleeps for a long time", examples=["Wait until the morning"])
 
 
 @broken.flow
@@ -41,3 +42,9 @@ async def fail(run: Run) -> str:
 @desk.flow
 async def pass_on(run: Run) -> str:
     return await run.ask("billing", "What is the status of invoice 1042?")
+
+
+@slow.flow
+async def wait(run: Run) -> str:
+    await run.sleep(3600)
+    return "good morning"

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
-from tests.integration.cli.conftest import Trunkline
+import os
+import re
+import signal
+import subprocess
+
+from tests.integration.cli.conftest import BINARY, Trunkline
+from tests.platform import Platform
 from trunkline.contracts.ids import new_run_id
 
 QUESTION = "What is the status of invoice 1042?"
@@ -100,6 +106,53 @@ def test_a_timeout_says_that_the_run_goes_on(trunkline: Trunkline) -> None:
     assert ended.code == 1
     assert "goes on" in ended.err
     assert "trunkline show" in ended.err
+
+
+def test_ctrl_c_says_that_the_run_goes_on(trunkline: Trunkline, platform: Platform) -> None:
+    """Whoever stops watching has not stopped the run."""
+    run = new_run_id()
+    asking = subprocess.Popen(
+        [str(BINARY), "ask", "Wait until the morning", "--agent", "slow", "--run", run],
+        env=platform.env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not trunkline("events", "--run", run, "--kind", "task", "--json").json:
+        assert asking.poll() is None
+    asking.send_signal(signal.SIGINT)
+    out, err = asking.communicate(timeout=20)
+    assert (asking.returncode, out) == (130, "")
+    assert f"goes on: trunkline show {run}" in err
+
+
+def test_on_a_terminal_the_steps_stay_and_the_answer_stands_below_them(platform: Platform) -> None:
+    reading, terminal = os.openpty()
+    asking = subprocess.Popen(
+        [str(BINARY), "ask", QUESTION],
+        env={**platform.env, "COLUMNS": "100", "LINES": "30", "TERM": "xterm-256color"},
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+    )
+    os.close(terminal)
+    seen = b""
+    while chunk := _read(reading):
+        seen += chunk
+    os.close(reading)
+    assert asking.wait(20) == 0
+    shown = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen.decode()).replace("\r", "\n").splitlines()
+    lines = [line.strip() for line in shown if line.strip()]
+    assert any(line.endswith("runs find_invoice") for line in lines)
+    assert "paid" in lines[-2]
+    assert re.fullmatch(r"billing · .* · trunkline show [0-9a-f-]{18}", lines[-1])
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # how Linux says that the other side has closed
+        return b""
 
 
 def test_a_chat_is_one_conversation_and_survives_errors(trunkline: Trunkline) -> None:

@@ -40,7 +40,7 @@ def known(trunkline: Trunkline, run: str) -> None:
 
 def test_agents_are_listed_once_however_many_workers(trunkline: Trunkline) -> None:
     rows = {row["agent"]: row for row in trunkline("agents", "--json").json}
-    assert set(rows) == {"billing", "catalog", "broken", "desk"}
+    assert set(rows) == {"billing", "catalog", "broken", "desk", "slow"}
     assert rows["billing"]["workers"] == 1
     assert rows["billing"]["tools"] == ["find_invoice"]
     assert rows["billing"]["examples"] == 2

@@ -17,10 +17,11 @@ from trunkline.host.server import free_port
 
 AGENTS = """
 import time
+from typing import Literal
 from trunkline import Agent, tool
 
 @tool
-def opening_hours(day: str) -> str:
+def opening_hours(day: Literal["Monday", "Friday"]) -> str:
     "When the shop opens on a day."
     return f"On {day} from 9 to 17"
 
@@ -85,7 +86,7 @@ async def test_a_new_agent_joins_and_leaves(platform: tuple[Command, str, Path])
             assert (reply.agent, reply.text) == ("garden", "Monday to Friday, 9 to 17.")
             joining.interrupt()
             assert joining.wait() == 0
-            assert joining.family() == []
+            assert [each.cmdline() for each in joining.family()] == []
         assert (await client.ask(question, timeout=20)).agent != "garden"
     assert {each.pid for each in command.family()} == before
 

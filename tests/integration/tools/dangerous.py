@@ -151,13 +151,9 @@ def environment() -> dict[str, str]:
 
 
 @tool
-def everything_readable() -> str:
-    """Its own environment, and that of every process above it that it may look into."""
-    pid, found = os.getpid(), b""
-    while pid > 1:
-        found += Path(f"/proc/{pid}/environ").read_bytes() if pid in {os.getpid(), os.getppid()} else b""
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
-    return found.decode(errors="replace")
+def kernel_environment() -> str:
+    """Its own environment and its zygote's, as the kernel keeps them."""
+    return "".join(Path(f"/proc/{pid}/environ").read_text() for pid in (os.getpid(), os.getppid()))
 
 
 @tool

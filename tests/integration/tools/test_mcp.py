@@ -229,12 +229,13 @@ async def test_an_http_server_that_was_restarted_is_reached_again(http: HttpServ
         assert (await ask(tools, "echo", message="three")).value == "Echo: three"
 
 
-async def test_a_session_that_the_server_no_longer_knows_is_opened_anew_unseen(http: HttpServer) -> None:
+async def test_a_session_that_the_server_no_longer_knows_is_opened_anew(http: HttpServer) -> None:
     async with McpTools("everything", http.settings) as tools:
         assert (await ask(tools, "echo", message="one")).error is None
         await http.kill()
         await http.start()
-        assert (await ask(tools, "echo", message="two")).value == "Echo: two"
+        assert error_of(await ask(tools, "echo", message="two")).data["reason"] == "killed"
+        assert (await ask(tools, "echo", message="three")).value == "Echo: three"
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ async def test_a_tool_sees_no_secret(sandbox: ZygoteSandbox) -> None:
     seen = await value(sandbox, "environment")
     assert set(seen) <= {"PATH", "LANG", "HOME", "TMPDIR", "PYDANTIC_DISABLE_PLUGINS", "TRUNKLINE_CALL_ID"}
     assert seen["TRUNKLINE_CALL_ID"] == "run-1-0"
-    assert "secret" not in await value(sandbox, "everything_readable")
+    assert "secret" not in await value(sandbox, "kernel_environment")
 
 
 async def test_a_tool_holds_nothing_but_its_own_files(sandbox: ZygoteSandbox) -> None:

@@ -42,6 +42,13 @@ def test_a_question_goes_where_its_words_belong(classifier: LexicalClassifier, q
     assert verdict.confidence > 0.3
 
 
+def test_a_number_of_an_example_says_nothing() -> None:
+    sums = LexicalClassifier()
+    sums.fit([RouteCard("adder", "Adds numbers", ("Add 1 and 2",)), RouteCard("doubler", "Doubles", ("Double 7",))])
+    assert sums.classify("Add 7 and 1000").label == "adder"
+    assert sums.classify("Add 7 and 1000").confidence > 0.3
+
+
 def test_an_example_itself_is_certain(classifier: LexicalClassifier) -> None:
     assert classifier.classify("Where is my parcel?").confidence > 0.9
 

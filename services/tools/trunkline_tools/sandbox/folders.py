@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import dataclass
+from typing import NoReturn
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +43,19 @@ class Folders:
         try:
             os.rmdir(path)  # noqa: PTH106
         except OSError:
+            self._have_emptied(path)
+
+    def _have_emptied(self, path: str) -> None:
+        try:
             pid = os.fork()
-            if pid:
-                self.cleaners.add(pid)
-                return
+        except OSError:  # it goes when the sandbox is left
+            return
+        if pid == 0:
             _empty(path)
+        self.cleaners.add(pid)
 
 
-def _empty(path: str) -> None:
+def _empty(path: str) -> NoReturn:
     try:
         import shutil
 

@@ -15,6 +15,7 @@ from trunkline_tools.sandbox.limits import Limits
 
 TICK = 0.02
 SPARES = 2
+SPARE_PAUSE = 1.0
 CHUNK = 256 * 1024
 PATIENCE = 2.0
 
@@ -28,6 +29,7 @@ class Nursery:
         self._spares: list[Child] = []
         self._open = True
         self._next_tick = 0.0
+        self._no_spare_before = 0.0
         self._children = leftovers.Children()
         self._not_ours = set(self._children.pids())
         self._wake, wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -48,14 +50,24 @@ class Nursery:
                 key.data()
             if time.monotonic() >= self._next_tick:
                 self._look_at_clocks()
-            if not events and len(self._spares) < SPARES:
-                self._prepare()
+            if not events and self._wants_spare():
+                self._prepare_ahead()
         self._children.end_all(PATIENCE)
 
     def _patience(self) -> float | None:
-        if len(self._spares) < SPARES:
+        if self._wants_spare():
             return 0.0
-        return TICK if len(self._living) > len(self._spares) else None
+        idle = len(self._living) == len(self._spares) == SPARES
+        return None if idle else TICK
+
+    def _wants_spare(self) -> bool:
+        return len(self._spares) < SPARES and time.monotonic() >= self._no_spare_before
+
+    def _prepare_ahead(self) -> None:
+        try:
+            self._prepare()
+        except OSError:  # no room for another process: the calls that run will make some
+            self._no_spare_before = time.monotonic() + SPARE_PAUSE
 
     def _hear(self) -> None:
         try:
