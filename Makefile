@@ -7,6 +7,7 @@ BIN := .venv/bin
 SERVICES := agents ledger router tools
 PYTHON_READY := .venv/.ready
 NPM_READY := tests/npm/node_modules/.ready
+POSTGRES_READY := .venv/.postgres
 
 # Test processes; `auto` is one for each core.
 WORKERS ?= auto
@@ -24,7 +25,7 @@ demo: $(PYTHON_READY) ## run the platform on this machine and send it a request
 	@$(BIN)/trunkline demo $(ARGS)
 
 .PHONY: test
-test: check $(NPM_READY) ## check, then run every test
+test: check $(NPM_READY) $(POSTGRES_READY) ## check, then run every test
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: check
@@ -55,6 +56,10 @@ clean: ## remove what the other targets made
 
 $(PYTHON_READY): requirements.lock pyproject.toml $(SERVICES:%=services/%/pyproject.toml) scripts/python_env.sh
 	@scripts/python_env.sh
+	@touch $@
+
+$(POSTGRES_READY): $(PYTHON_READY) scripts/postgres.sh
+	@scripts/postgres.sh
 	@touch $@
 
 $(NPM_READY): tests/npm/package-lock.json scripts/npm_tools.sh

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from trunkline.cli.hosting_options import VERBOSE
+
 
 def demo(
     data: Annotated[Path | None, typer.Option(help="Keep everything in this folder.", show_default=False)] = None,
@@ -14,7 +16,7 @@ def demo(
         bool | None,
         typer.Option("--stay/--leave", help="Stay up afterwards. Else only on a terminal.", show_default=False),
     ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of the services' logs.")] = False,
+    verbose: Annotated[bool, VERBOSE] = False,
 ) -> None:
     """Start everything, ask a few questions, and show what they took. No key needed; with one, its models answer."""
     import tempfile

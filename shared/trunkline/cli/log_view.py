@@ -47,7 +47,7 @@ def said(line: LogLine, logs: Path) -> Text:
         text.append(f"  {name}=", style="dim default")
         text.append(_short(value), style="dim default")
     if line.traceback:
-        text.append(_end_of(line.traceback, logs / f"{line.service}.log"), style="dim default")
+        text.append(_end_of(line.traceback, line.sentence, logs / f"{line.service}.log"), style="dim default")
     return text
 
 
@@ -60,9 +60,11 @@ def _short(value: Any) -> str:  # any JSON value
     return text if len(text) <= LONGEST_VALUE else f"{text[: LONGEST_VALUE - 1]}…"
 
 
-def _end_of(traceback: str, whole: Path) -> str:
-    """The last frames and the error."""
+def _end_of(traceback: str, sentence: str, whole: Path) -> str:
+    """The last frames; and the error, unless the sentence says it."""
     lines = traceback.rstrip().splitlines()
+    if lines[-1] == sentence:
+        lines.pop()
     frames = [at for at, line in enumerate(lines) if line.startswith("  File ")]
     kept = lines[frames[-FRAMES] :] if len(frames) > FRAMES else lines
     left_out = len(lines) - len(kept)

@@ -56,7 +56,9 @@ def new_agent(
 
 def agent_file(name: str, word: str) -> str:
     """The source of an agent `name`, whose variable is `word`."""
-    return TEMPLATE.format(name=name, word=word, label=_label(word), about=_label(word).capitalize(), question=question_for(word))
+    return TEMPLATE.format(
+        name=name, word=word, label=_label(word), about=_label(word).capitalize(), question=question_for(word)
+    )
 
 
 def question_for(word: str) -> str:

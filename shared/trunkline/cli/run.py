@@ -7,30 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trunkline.cli.hosting_options import CONFIG, DATA, DEFAULT_DATA, DRAIN, VERBOSE
 from trunkline.cli.options import Url
 
 if TYPE_CHECKING:
     from trunkline.host.declarations import Declared
     from trunkline.host.environment import Told
 
-DEFAULT_DATA = Path(".trunkline")
-
 
 def run_file(
-    file: Annotated[Path, typer.Argument(help="Declares agents, tools or both.", show_default=False)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Declares agents, tools or both.", show_default=False)],
     url: Url = "",
-    data: Annotated[Path, typer.Option(envvar="TRUNKLINE_DATA", help="The folder for logs.")] = DEFAULT_DATA,
-    config: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Settings; else trunkline.toml, if there is one.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of their logs.")] = False,
+    data: Annotated[Path, DATA] = DEFAULT_DATA,
+    config: Annotated[Path | None, CONFIG] = None,
+    drain: Annotated[float, DRAIN] = 20.0,
+    verbose: Annotated[bool, VERBOSE] = False,
 ) -> None:
     """Join the agents and tools of a file to the running platform. Nothing restarts; Ctrl-C drains and leaves."""
     from trunkline.cli.session import run
     from trunkline.cli.settings import CliSettings
     from trunkline.host.environment import Told
 
-    told = Told(url=url or CliSettings.load().nats_url, data=data, config=config)
+    told = Told(url=url or CliSettings.load().nats_url, data=data, config=config, drain=drain)
     raise typer.Exit(run(_join(file, told, verbose=verbose)))
 
 

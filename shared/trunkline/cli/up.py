@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from trunkline.cli.hosting_options import CONFIG, DATA, DEFAULT_DATA, DRAIN, VERBOSE
+
 if TYPE_CHECKING:
     from trunkline.bus import Bus
 
 DEFAULT_PORT = 4222
-DEFAULT_DATA = Path(".trunkline")
 
 
 def up(
-    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="Agent and tool files.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Agent and tool files.")] = None,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the bus that is started.")] = DEFAULT_PORT,
     url: Annotated[
         str, typer.Option(envvar="NATS_URL", metavar="URL", help="A bus that runs already; then none is started.")
     ] = "",
-    data: Annotated[Path, typer.Option(envvar="TRUNKLINE_DATA", help="The folder for what is kept.")] = DEFAULT_DATA,
-    config: Annotated[
-        Path | None, typer.Option(exists=True, dir_okay=False, help="Settings; else trunkline.toml, if there is one.")
-    ] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every line of the services' logs.")] = False,
+    data: Annotated[Path, DATA] = DEFAULT_DATA,
+    config: Annotated[Path | None, CONFIG] = None,
+    drain: Annotated[float, DRAIN] = 20.0,
+    verbose: Annotated[bool, VERBOSE] = False,
 ) -> None:
     """Start the whole platform on this machine, with the agents and tools of the given files. Ctrl-C stops it."""
     from trunkline.cli.session import run
     from trunkline.cli.show_platform import show_platform
     from trunkline.host.platform import PlatformPlan
 
-    plan = PlatformPlan(data=data, files=tuple(files or ()), url=url, port=port, config=config)
+    plan = PlatformPlan(data=data, files=tuple(files or ()), url=url, port=port, config=config, drain=drain)
     raise typer.Exit(run(show_platform(plan, stay, verbose=verbose)))
 
 

@@ -48,7 +48,7 @@ def test_a_json_stream_is_a_line_for_each_step_and_ends_with_the_answer(trunklin
     assert "runs find_invoice" in said
     assert answer["type"] == "answer"
     written = "".join(step["text"] for step in steps if step["type"] == "text")
-    assert answer["text"] in written
+    assert answer["text"].startswith(written)  # live text is a courtesy: a quick answer may overtake it
 
 
 def test_asking_again_with_the_same_run_asks_the_same_thing(trunkline: Trunkline) -> None:

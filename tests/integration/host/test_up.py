@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import wait_until
 from tests.integration.host.terminal import Command, trunkline
 from trunkline import Client
-from trunkline.host.server import free_port
+from trunkline.host.server import EmbeddedServer, free_port
 
 AGENTS = """
 import time
@@ -99,6 +99,29 @@ async def test_a_killed_service_is_there_again(platform: tuple[Command, str, Pat
     assert "router  was ended by SIGKILL; starting it again in 0.2 s" in command.said
     async with Client.connect(url) as client:
         assert (await client.ask("When do you open on Friday? The opening hours?", timeout=20)).agent == "shop"
+
+
+async def test_a_killed_bus_is_there_again_with_its_log(platform: tuple[Command, str, Path]) -> None:
+    command, url, _ = platform
+    async with Client.connect(url) as client:
+        asked = await client.ask("When do you open on Friday? The opening hours?", timeout=20)
+        command.child("nats-server").kill()
+        await wait_until(lambda: command.has_said("bus     is there again"), "the bus again", seconds=30)
+    async with Client.connect(url) as client:
+        items = [item async for item in client.watch(asked.run, asked.conversation, timeout=20)]
+        assert getattr(items[-1], "text", "") == asked.text
+        assert (await client.ask("When do you open on Monday? The opening hours?", timeout=30)).agent == "shop"
+
+
+async def test_a_bus_of_ones_own_is_used(server: EmbeddedServer, tmp_path: Path) -> None:
+    """And is still there afterwards."""
+    with trunkline(tmp_path, "up", NATS_URL=server.url) as command:
+        await wait_until(lambda: command.has_said(READY), "the platform", seconds=40)
+        assert not any("nats-server" in " ".join(each.cmdline()) for each in command.family())
+        command.interrupt()
+        assert command.wait() == 0
+    assert f"yours, {server.url}" in command.said
+    assert server.alive()
 
 
 async def test_ctrl_c_stops_everything(tmp_path: Path) -> None:

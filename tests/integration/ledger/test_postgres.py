@@ -1,11 +1,13 @@
-"""The same ledger on PostgreSQL: set TRUNKLINE_TEST_POSTGRES to an empty database, postgresql+asyncpg://…"""
+"""The same ledger on a real PostgreSQL server."""
 
-import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from tests.integration.ledger.ledgers import read_into, rows_in
+from tests.integration.ledger.postgres_server import postgres_server
 from tests.unit.ledger.story import batches, everything, one_tool_run
 from trunkline.contracts.errors import CallerMistake, NotFound
 from trunkline_ledger.ingest import Displaced, Ingest
@@ -15,20 +17,24 @@ from trunkline_ledger.rebuild import compare
 from trunkline_ledger.store import open_store
 from trunkline_ledger.tables import metadata
 
-POSTGRES = os.environ.get("TRUNKLINE_TEST_POSTGRES", "")
 STORY = everything()
 one_tool_run(STORY, "Run-B")  # which a locale puts behind run-a, and its bytes before
 
-pytestmark = pytest.mark.skipif(not POSTGRES, reason="TRUNKLINE_TEST_POSTGRES names no database")
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of an empty database."""
+    with postgres_server(Path(tmp_path_factory.mktemp("postgres"))) as address:
+        yield address
 
 
 @pytest.fixture
-async def postgres() -> str:
+async def postgres(server: str) -> str:
     """The database, with empty tables."""
-    async with open_store(POSTGRES) as store, store.writing() as connection:
+    async with open_store(server) as store, store.writing() as connection:
         for table in metadata.sorted_tables:
             await connection.execute(text(f"TRUNCATE {table.name}"))
-    return POSTGRES
+    return server
 
 
 async def test_both_databases_hold_the_same_rows(postgres: str, url: str) -> None:

@@ -381,11 +381,14 @@ async def test_when_the_executor_is_killed_nothing_survives(marker: str) -> None
     try:
         await wait_until(lambda: len(sleepers(marker)) == 3, "three calls run")
         below = psutil.Process(executor.pid).children(recursive=True)
+        homes = [Path(process.cwd()) for process in below if process.ppid() == executor.pid]
         assert len(below) >= 7  # the zygote, three calls, three children of theirs, and what was forked ahead
     finally:
         executor.kill()
         executor.wait()
     await wait_until(lambda: not any(alive(process) for process in below), "all of them are gone")
+    assert len(homes) == 1
+    assert not homes[0].exists()
 
 
 def alive(process: psutil.Process) -> bool:

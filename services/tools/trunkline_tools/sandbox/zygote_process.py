@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -38,6 +39,7 @@ def main(config: dict[str, Any]) -> None:
     ready = {"version": found.version, "tools": [tool.declaration() for tool in found.tools]}
     line.sendall(frames.frame(frames.READY, 0, json.dumps(ready).encode()))
     nursery.serve()
+    shutil.rmtree(config["home"], ignore_errors=True)  # when the executor was killed, nobody else does
 
 
 def _warm(tools: Mapping[str, Tool]) -> None:
