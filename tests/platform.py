@@ -43,7 +43,9 @@ class Platform:
     def env(self) -> dict[str, str]:
         """What a process needs to find this platform: a service, or the command line."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("TRUNKLINE_", "NATS_"))}
+        ours.pop("PYTHONDONTWRITEBYTECODE", None)  # a process that is started often compiles once
         return ours | {
+            "PYTHONPYCACHEPREFIX": str(self.folder / "bytecode"),
             "NATS_URL": self.url,
             "TRUNKLINE_DATA": str(self.folder / "data"),
             "TRUNKLINE_LEDGER_DATA": str(self.folder / "data"),

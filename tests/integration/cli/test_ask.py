@@ -94,11 +94,10 @@ def test_an_empty_question_is_not_asked(trunkline: Trunkline) -> None:
 
 def test_a_name_with_a_wildcard_is_refused(trunkline: Trunkline) -> None:
     """NATS would let it through: the answer to it could be anybody's."""
-    for option in ("--agent", "--conversation", "--run"):
-        for name in ("b*", "a.b", ">", "a b"):
-            ended = trunkline("ask", QUESTION, option, name)
-            assert ended.code == 2, (option, name)
-            assert "not a valid name" in ended.err
+    for option, name in (("--agent", "b*"), ("--conversation", ">"), ("--run", "a.b")):
+        ended = trunkline("ask", QUESTION, option, name)
+        assert ended.code == 2, (option, name)
+        assert "not a valid name" in ended.err
 
 
 def test_a_timeout_says_that_the_run_goes_on(trunkline: Trunkline) -> None:

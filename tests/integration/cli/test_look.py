@@ -135,9 +135,9 @@ def test_events_of_an_agent_are_those_of_its_runs(trunkline: Trunkline, asked: s
 
 def test_events_since_and_limit(trunkline: Trunkline, asked: str) -> None:
     assert len(trunkline("events", "--json", "--limit", "3").json) == 3
-    first = trunkline("events", "--run", asked, "--json").json[0]
-    after = trunkline("events", "--json", "--since", first["at"], "--limit", "0").json
-    assert after[0]["sequence"] == first["sequence"]
+    task = trunkline("events", "--run", asked, "--json").json[1]
+    after = trunkline("events", "--json", "--since", task["at"], "--limit", "0").json
+    assert after[0]["sequence"] == task["sequence"]
     assert trunkline("events", "--json", "--since", "2999-01-01").json == []
     assert trunkline("events", "--kind", "reqest").code == 2
 

@@ -85,7 +85,7 @@ def test_a_setting_that_cannot_be_used_is_named() -> None:
 
 
 def test_help_is_quick_and_needs_no_bus(tmp_path: Path) -> None:
-    """In CPU time, so that a busy machine does not matter; the run before compiles what an installation has compiled."""
+    """In CPU time, so that a busy machine does not matter; the run before compiles what an installation has."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     trunkline = Trunkline({**kept, "PYTHONPYCACHEPREFIX": str(tmp_path)})
     trunkline("--help")

@@ -62,8 +62,8 @@ class Command:
         return [each for each in self._family.values() if _lives(each)]
 
     def child(self, word: str) -> psutil.Process:
-        """The child whose command line has this word."""
-        return next(each for each in self.family() if _lives(each) and word in each.cmdline())
+        """The child that runs this program or module."""
+        return next(each for each in self.family() if any(part.endswith(word) for part in each.cmdline()))
 
     def interrupt(self) -> None:
         """Ctrl-C."""

@@ -15,7 +15,8 @@ async def test_it_shows_the_platform_and_leaves_nothing(tmp_path: Path) -> None:
         (tmp_path / "tmp").mkdir(exist_ok=True)
         assert command.wait(seconds=50) == 0, command.said
         assert command.family() == []
-    assert time.monotonic() - began < 20
+    seconds = time.monotonic() - began
+    assert seconds < 20, f"{seconds:.1f} s:\n{command.said}"
     said = command.said
     assert all(question.text in said for question in QUESTIONS)
     assert f"All {len(QUESTIONS)} as expected." in said
