@@ -2,7 +2,7 @@
 
 from trunkline.bus.append import Recorded, append
 from trunkline.bus.connection import Bus
-from trunkline.bus.fold import fold, last
+from trunkline.bus.fold import fold, last, recorded
 from trunkline.bus.follow import follow
 from trunkline.bus.lease import Lease, LeaseLoop
 from trunkline.bus.provision import provision
@@ -20,4 +20,5 @@ __all__ = [
     "last",
     "provision",
     "read_event",
+    "recorded",
 ]

@@ -51,6 +51,17 @@ async def last(bus: Bus, subject: str) -> Event | None:
     return await _tolerant(bus, _from_message_get(answer["message"]))
 
 
+async def recorded(bus: Bus, subject: str) -> Event | None:
+    """What stands under `subject`, from whichever replica is near: what is there is final, what is not may be yet.
+
+    Raises BusUnavailable, WireViolation.
+    """
+    reply = await bus.mailbox.request(f"$JS.API.DIRECT.GET.{TRUNK}.{subject}", b"")
+    if "Nats-Sequence" not in (reply.headers or {}):
+        return None
+    return await read_event(bus, from_direct_get(reply))
+
+
 async def _read(bus: Bus, filters: Iterable[str]) -> list[StoredMessage]:
     body = orjson.dumps({"multi_last": list(filters)})
     replies, end = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,10 +25,12 @@ def asyncapi(
     """The AsyncAPI document: every subject of the log, and the request/reply subjects of the running services."""
     import orjson
 
+    from trunkline import __version__
     from trunkline.cli.session import run
     from trunkline.contracts.asyncapi import platform_document
 
-    document: Document = platform_document() if log_only else run(_running(url))
+    edges = [] if log_only else run(_edges(url))
+    document = platform_document(edges, version=__version__)
     text = orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() + "\n"
     if output is None:
         sys.stdout.write(text)
@@ -37,10 +39,10 @@ def asyncapi(
     sys.stderr.write(f"wrote {output}: {len(document['channels'])} channels\n")
 
 
-async def _running(url: str) -> dict[str, Any]:
+async def _edges(url: str) -> list[Document]:
+    """What the services that run say of theirs."""
     from trunkline.cli.session import on_trunkline
     from trunkline.client.edges import edge_documents
-    from trunkline.contracts.asyncapi import platform_document
 
     async with on_trunkline(url) as bus:
-        return platform_document(await edge_documents(bus))
+        return await edge_documents(bus)

@@ -6,10 +6,9 @@ import asyncio
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-import msgspec
-
 from trunkline.contracts.codec import decode
 from trunkline.contracts.errors import WireViolation
+from trunkline.contracts.health import Health
 from trunkline.contracts.subjects import health as health_subject
 
 if TYPE_CHECKING:
@@ -19,17 +18,6 @@ if TYPE_CHECKING:
 
 SERVICES = ("router", "agents", "tools", "ledger")
 PATIENCE = 0.3
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service says of itself; `uptime` in seconds."""
-
-    service: str
-    ready: bool = False
-    pid: int = 0
-    version: str = ""
-    uptime: float = 0.0
-    bus: bool = False
 
 
 async def healths(bus: Bus, *, patience: float = PATIENCE) -> dict[str, list[Health]]:

@@ -11,7 +11,7 @@ from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
     from trunkline.bus import Bus
-    from trunkline.cli.health import Health
+    from trunkline.contracts.health import Health
 
 START = {
     "router": "python -m trunkline_router",

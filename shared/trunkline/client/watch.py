@@ -7,7 +7,7 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from trunkline.bus import Bus, fold, last
+from trunkline.bus import Bus, fold, recorded
 from trunkline.client.progress import Answered, StreamItem, TextDelta, describe
 from trunkline.contracts.codec import Event, decode_delta, decode_fact
 from trunkline.contracts.errors import DeadlinePassed, WireViolation
@@ -94,7 +94,7 @@ async def _answer(bus: Bus, view: _View) -> Event | None:
     """The answer as it was recorded, which may be another than the one that was announced."""
     for pause in (0.0, 0.002, 0.01, 0.05, 0.2):
         await asyncio.sleep(pause)
-        found = await last(bus, view.answer_subject)
+        found = await recorded(bus, view.answer_subject)
         if found:
             return found
     return None

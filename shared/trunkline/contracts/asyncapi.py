@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from trunkline import __version__
 from trunkline.contracts.catalogue import CATALOGUE, Entry
 from trunkline.contracts.messages import Delta
+from trunkline.contracts.subjects import LIVE_ADDRESS
 
 Document = dict[str, Any]
 
@@ -24,15 +24,15 @@ _PARAMETERS = {
 }
 
 
-def platform_document(edges: Iterable[Document] = ()) -> Document:
-    """The log as the contracts have it, and the edges as FastStream describes them, in one document."""
+def platform_document(edges: Iterable[Document] = (), *, version: str) -> Document:
+    """The log as the contracts have it, and the edges as FastStream describes them; `version` is the platform's."""
     facts = [entry.fact for entry in CATALOGUE]
     _, schemas = msgspec.json.schema_components([*facts, Delta], ref_template="#/components/schemas/{name}")
     document: Document = {
         "asyncapi": "3.0.0",
         "info": {
             "title": "Trunkline",
-            "version": __version__,
+            "version": version,
             "description": "Every step of every run is one message on one log. Bodies are JSON objects.",
         },
         "defaultContentType": "application/json",
@@ -58,7 +58,7 @@ def _channel(entry: Entry) -> Document:
 
 def _live() -> Document:
     return {
-        "address": "live.{tenant}.{conversation}.{run}",
+        "address": LIVE_ADDRESS,
         "description": "Text as it is written; core NATS, not stored.",
         "messages": {"delta": {"$ref": "#/components/messages/delta"}},
         "parameters": {name: {"description": _PARAMETERS[name]} for name in ("tenant", "conversation", "run")},

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from trunkline.contracts import messages
 from trunkline.contracts.messages import Fact
-from trunkline.contracts.subjects import Kind
+from trunkline.contracts.subjects import Kind, address
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Entry:
 
     @property
     def address(self) -> str:
-        return f"trunk.{{tenant}}.{{conversation}}.{{run}}.{self.kind}.{self.name}.{{step}}"
+        return address(self.kind, self.name)
 
 
 CATALOGUE = (

@@ -38,6 +38,8 @@ ROUTER = "router"
 CLIENT = "client"
 TIMER = "timer"
 FIRST = StepName("0")
+LIVE_ADDRESS = "live.{tenant}.{conversation}.{run}"
+"""The subject of live text as AsyncAPI spells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ class Subject:
         if len(tokens) != 7 or tokens[0] != "trunk":
             raise BadSubject(f"{subject[:200]!r} is not trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>.")
         if tokens[4] not in KINDS:
-            raise BadSubject(f"{subject[:200]!r} has the unknown kind {tokens[4]!r}.", f"Known: {', '.join(sorted(KINDS))}.")
+            raise BadSubject(f"{subject[:200]!r} has no known kind.", f"Known: {', '.join(sorted(KINDS))}.")
         if not all(TOKEN.fullmatch(token) for token in tokens[1:]):
             raise BadSubject(f"{subject[:200]!r} has a token outside [A-Za-z0-9_-]{{1,64}}.")
         _, tenant, conversation, run, kind, name, step = tokens
@@ -150,6 +152,11 @@ def filter_of(
 ) -> str:
     """A subscription on part of the log."""
     return f"trunk.{tenant}.{conversation}.{run}.{kind}.{name}.{step}"
+
+
+def address(kind: Kind, name: str) -> str:
+    """The subjects of a kind as AsyncAPI spells them: what varies stands in braces."""
+    return f"trunk.{{tenant}}.{{conversation}}.{{run}}.{kind}.{name}.{{step}}"
 
 
 def dead(service: str) -> str:

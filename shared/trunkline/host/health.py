@@ -7,26 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING
 
-import msgspec
 import nats.errors
 
 from trunkline.bus import Bus
 from trunkline.contracts.codec import decode
 from trunkline.contracts.errors import WireViolation
+from trunkline.contracts.health import Health
 from trunkline.contracts.subjects import health
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
 ASK_SECONDS = 0.05
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a service's answer that its supervisor needs."""
-
-    service: str
-    ready: bool
-    pid: int
 
 
 async def until_ready(bus: Bus, service: str, pid: int) -> None:

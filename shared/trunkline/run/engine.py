@@ -24,6 +24,8 @@ T = TypeVar("T")
 SETTLING_TICKS = 12
 """Turns of the event loop after which a flow that did nothing stands still: a wake-up through one nested `gather`
 takes three."""
+BEGINNING_TICKS = 2
+"""The same when the flow itself waits for a step: whatever it started beside that has begun by then."""
 MAX_FAN_OUT = 32
 MAX_DEPTH = 5
 
@@ -53,6 +55,7 @@ class Engine:
         self.sequence = sequence
         self.delivery = delivery
         self._wanted: dict[str, Wanted] = {}
+        self._waiting: set[asyncio.Task[Any] | None] = set()
         self._busy = 0
         self._moves = 0
         self._moved = asyncio.Event()
@@ -99,6 +102,7 @@ class Engine:
             self.check(wanted.step, found[1].input_hash, wanted.input_hash)
             return found[1]
         self._wanted[wanted.step] = wanted
+        self._waiting.add(asyncio.current_task())
         self._move()
         return await _forever()
 
@@ -123,7 +127,7 @@ class Engine:
         if task.done() or self._busy or not self._wanted:
             return False
         before = self._moves
-        for _ in range(SETTLING_TICKS):
+        for _ in range(BEGINNING_TICKS if task in self._waiting else SETTLING_TICKS):
             await asyncio.sleep(0)
             if self._moves != before or task.done():
                 return False

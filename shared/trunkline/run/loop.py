@@ -27,7 +27,7 @@ async def tool_loop(run: Run) -> str:
         if not reply.calls:
             return reply.text
         steps = [_step(run, call) for call in reply.calls]
-        results = await asyncio.gather(*steps)
+        results = await asyncio.gather(*steps) if len(steps) > 1 else [await steps[0]]
         messages.append(AssistantMessage(reply.text, reply.calls))
         messages += [_message(call, result) for call, result in zip(reply.calls, results, strict=True)]
     raise RunFailed(

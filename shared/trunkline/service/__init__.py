@@ -1,6 +1,6 @@
 """How a Trunkline service is hosted: FastStream at its edges, the lease loop for its work."""
 
-from trunkline.service.hosting import Health, Service, serve
+from trunkline.service.hosting import Service, serve
 from trunkline.service.settings import ServiceSettings
 
-__all__ = ["Health", "Service", "ServiceSettings", "serve"]
+__all__ = ["Service", "ServiceSettings", "serve"]

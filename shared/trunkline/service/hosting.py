@@ -17,7 +17,6 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
 import orjson
 import structlog
 import uvicorn
@@ -32,6 +31,7 @@ from trunkline.client.edges import edge_documents
 from trunkline.contracts.asyncapi import Document, platform_document
 from trunkline.contracts.codec import encode
 from trunkline.contracts.errors import CallerMistake, InvalidSettings, TrunklineError
+from trunkline.contracts.health import Health
 from trunkline.contracts.subjects import health as health_subject
 from trunkline.service.edges import answer_queries
 from trunkline.service.logs import configure_logs
@@ -44,17 +44,6 @@ JSON = {"content-type": "application/json"}
 
 class Nothing(BaseModel):
     """A query without parameters."""
-
-
-class Health(msgspec.Struct, frozen=True, kw_only=True):
-    """What a service says of itself. `ready`: it takes work. `uptime` in seconds."""
-
-    service: str
-    ready: bool
-    pid: int
-    version: str
-    uptime: float
-    bus: bool
 
 
 @dataclass
@@ -145,9 +134,8 @@ def application(service: Service) -> AsgiFastStream:
 
 async def document_of(service: Service) -> Document:
     """The whole platform's, with the edges of the services that answer now."""
-    if service.bus is None:
-        return platform_document()
-    return platform_document(await edge_documents(service.bus))
+    edges = await edge_documents(service.bus) if service.bus else ()
+    return platform_document(edges, version=__version__)
 
 
 async def _run(service: Service) -> None:

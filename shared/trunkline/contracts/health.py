@@ -1,0 +1,14 @@
+"""How a service is, in its own words: the reply on its health subject."""
+
+import msgspec
+
+
+class Health(msgspec.Struct, frozen=True, kw_only=True):
+    """Sent to whoever asks. `ready`: it takes work; `bus`: its connection stands; `uptime` in seconds."""
+
+    service: str
+    ready: bool
+    pid: int
+    version: str = ""
+    uptime: float = 0.0
+    bus: bool = False
