@@ -18,7 +18,8 @@ import pytest
 
 from tests.conftest import wait_until
 from trunkline.bus import Bus
-from trunkline.bus.registry import AGENTS, Roster
+from trunkline.bus.registry import AGENTS
+from trunkline.bus.roster import Roster
 from trunkline.contracts.catalogue import CATALOGUE
 from trunkline.contracts.registry import AgentCard
 from trunkline.host.server import free_port

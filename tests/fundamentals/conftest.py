@@ -12,7 +12,8 @@ import pytest
 from tests.conftest import wait_until
 from trunkline import Agent, Client
 from trunkline.bus import Bus, fold
-from trunkline.bus.registry import AGENTS, Roster
+from trunkline.bus.registry import AGENTS
+from trunkline.bus.roster import Roster
 from trunkline.client import Answered
 from trunkline.contracts.codec import Event, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply

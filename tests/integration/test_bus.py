@@ -76,10 +76,19 @@ async def test_a_large_fact_travels_as_a_reference(bus: Bus) -> None:
 
 
 async def test_provisioning_twice_changes_nothing_and_a_difference_is_said(bus: Bus) -> None:
-    assert await provision(bus) == {}
+    again = await provision(bus)
+    assert (again.created, again.differing) == ([], {})
     info = await bus.api("STREAM.INFO.OPS")
     await bus.api("STREAM.UPDATE.OPS", info["config"] | {"max_msgs_per_subject": 7, "allow_direct": False})
-    assert await provision(bus) == {"OPS": {"allow_direct": (True, False)}}
+    assert (await provision(bus)).differing == {"OPS": {"allow_direct": (True, False)}}
+
+
+async def test_provisioning_says_what_it_created(server: EmbeddedServer) -> None:
+    async with Bus.open(server.url) as bus:
+        first = await provision(bus)
+        assert TRUNK in first.created
+        assert first.kept == []
+        assert (await provision(bus)).kept == first.created
 
 
 async def test_a_consumer_with_other_settings_is_said(bus: Bus) -> None:

@@ -15,7 +15,8 @@ from pydantic import BaseModel
 from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event
 from trunkline.bus.consumers import of_router
 from trunkline.bus.dead import parking
-from trunkline.bus.registry import AGENTS, Roster
+from trunkline.bus.registry import AGENTS
+from trunkline.bus.roster import Roster
 from trunkline.contracts.errors import BadMessage, TryAgain
 from trunkline.contracts.messages import Answer, Failure, Request, Route, Task
 from trunkline.contracts.registry import AgentCard
@@ -65,13 +66,17 @@ class Router:
                 raise TryAgain("No agent is running yet.")
             await self._refuse(key, found.refusal)
         else:
-            task = Task(user=event.fact.user, route=found.route, deadline=event.fact.deadline)
+            task = _task(event.fact, found.route)
             await append(self.bus, key.step("task", found.agent), task, whoever=True)
         await lease.ack()
 
     async def _refuse(self, key: RunKey, failure: Failure) -> None:
         log.info("refused", action="refused", run=key.run, code=failure.code)
         await append(self.bus, key.step("answer", CLIENT), Answer(error=failure))
+
+
+def _task(request: Request, route: Route) -> Task:
+    return Task(text=request.text, user=request.user, first=request.first, route=route, deadline=request.deadline)
 
 
 def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Dispatch:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trunkline.bus.registry import Roster
+from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard
 from trunkline_router.classify import Classifier, RouteCard, Verdict
 

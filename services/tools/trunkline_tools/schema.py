@@ -15,8 +15,8 @@ class ArgumentSchema:
     """Never fetches what a `$ref` points to elsewhere. Raises BadSchema."""
 
     def __init__(self, schema: dict[str, Any]) -> None:
-        from jsonschema import Draft202012Validator, SchemaError  # type: ignore[import-untyped]  # ships no types
-        from jsonschema.validators import validator_for  # type: ignore[import-untyped]
+        from jsonschema import Draft202012Validator, SchemaError
+        from jsonschema.validators import validator_for
         from referencing import Registry
 
         kind = validator_for(schema, default=Draft202012Validator)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trunkline.bus import registry
 from trunkline.bus.consumers import STREAM_NOT_FOUND, said_differences
 from trunkline.bus.objects import BUCKET
+from trunkline.bus.streams import find_stream
 from trunkline.contracts.errors import BusUnavailable
 from trunkline.contracts.subjects import OPS, OPS_SUBJECTS, TIMERS, TIMERS_SUBJECTS, TRUNK, TRUNK_SUBJECTS
 
@@ -16,6 +18,17 @@ if TYPE_CHECKING:
 NAME_IN_USE = 10058
 MAX_MESSAGE_BYTES = 1_000_000
 REGISTRY_MAX_AGE = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioned:
+    """Streams that were `created`, and those that were there: `differing` says {stream: {setting: (declared, found)}}
+    of the ones that are not as declared, and stay so.
+    """
+
+    created: list[str] = field(default_factory=list)
+    kept: list[str] = field(default_factory=list)
+    differing: dict[str, dict[str, tuple[Any, Any]]] = field(default_factory=dict)
 
 
 def streams(replicas: int = 1) -> list[dict[str, Any]]:
@@ -52,35 +65,46 @@ def streams(replicas: int = 1) -> list[dict[str, Any]]:
     ]
 
 
-async def provision(bus: Bus, *, replicas: int = 1) -> dict[str, dict[str, tuple[Any, Any]]]:
-    """Create what is missing. Returns, and says, where an existing stream differs:
-    {stream: {setting: (declared, found)}}. Doing it twice changes nothing. Raises BusUnavailable.
+async def provision(bus: Bus, *, replicas: int = 1) -> Provisioned:
+    """Create what is missing; where an existing stream differs, that is logged, too. Doing it twice changes nothing.
+
+    Raises BusUnavailable.
     """
     await bus.check_jetstream()
-    differing = {}
+    done = Provisioned()
     for config in streams(replicas):
-        if differences := await _ensure_stream(bus, config):
-            differing[config["name"]] = differences
-    return differing
+        name = config["name"]
+        existing = await _existing(bus, name)
+        created = existing is None and await _create(bus, config)
+        (done.created if created else done.kept).append(name)
+        if existing and (differences := said_differences(f"stream {name}", config, existing)):
+            done.differing[name] = differences
+    return done
 
 
 async def provisioned(bus: Bus) -> bool:
-    """Whether the log is there."""
+    """Whether the log is there. Raises BusUnavailable."""
     await bus.check_jetstream()
-    return "error" not in await bus.api(f"STREAM.INFO.{TRUNK}")
+    return await find_stream(bus, TRUNK) is not None
 
 
-async def _ensure_stream(bus: Bus, config: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    name = config["name"]
+async def _existing(bus: Bus, name: str) -> dict[str, Any] | None:
     found = await bus.api(f"STREAM.INFO.{name}")
     if error := found.get("error"):
-        if error.get("err_code") != STREAM_NOT_FOUND:
-            raise BusUnavailable(f"Stream {name} cannot be read: {error.get('description')}.")
-        answer = await bus.api(f"STREAM.CREATE.{name}", config, wait=30.0)
-        if (error := answer.get("error")) and error.get("err_code") != NAME_IN_USE:
-            raise BusUnavailable(f"Stream {name} could not be created: {error.get('description')}.")
-        return {}
-    return said_differences(f"stream {name}", config, found["config"])
+        if error.get("err_code") == STREAM_NOT_FOUND:
+            return None
+        raise BusUnavailable(f"Stream {name} cannot be read: {error.get('description')}.")
+    config: dict[str, Any] = found["config"]
+    return config
+
+
+async def _create(bus: Bus, config: dict[str, Any]) -> bool:
+    """False when somebody else was quicker."""
+    answer = await bus.api(f"STREAM.CREATE.{config['name']}", config, wait=30.0)
+    error = answer.get("error")
+    if error and error.get("err_code") != NAME_IN_USE:
+        raise BusUnavailable(f"Stream {config['name']} could not be created: {error.get('description')}.")
+    return bool(answer.get("did_create"))
 
 
 def _bucket(name: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from trunkline.cli.options import Json, Url
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from trunkline.cli.cards import Present
+    from trunkline.bus.roster import Present
     from trunkline.contracts.registry import AgentCard
 
 
@@ -33,13 +33,13 @@ def agents(url: Url = "", as_json: Json = False) -> None:
 
 async def _by_agent(url: str) -> dict[str, list[Present[AgentCard]]]:
     from trunkline.bus.registry import AGENTS
-    from trunkline.cli.cards import present
+    from trunkline.bus.roster import cards_now
     from trunkline.cli.session import on_trunkline
     from trunkline.contracts.registry import AgentCard
 
     found: dict[str, list[Present[AgentCard]]] = defaultdict(list)
     async with on_trunkline(url) as bus:
-        for each in await present(bus, AGENTS, AgentCard):
+        for each in await cards_now(bus, AGENTS, AgentCard):
             found[each.card.agent].append(each)
     return found
 

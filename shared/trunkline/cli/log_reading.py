@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-import orjson
-
-from trunkline.bus.stored import from_direct_get
+from trunkline.bus.streams import sequence_before
 from trunkline.cli.following import following
 from trunkline.contracts.errors import BadSubject
 from trunkline.contracts.subjects import TRUNK, Subject, filter_of
@@ -57,7 +55,8 @@ class LogReader:
     async def stored(self, limit: int) -> list[StoredMessage]:
         """The newest `limit` (0: all) that fit, in the order of the log. Raises BusUnavailable."""
         found: deque[StoredMessage] = deque(maxlen=limit or None)
-        self._position = await _before(self._bus, self._wanted.since)
+        since = self._wanted.since
+        self._position = await sequence_before(self._bus, TRUNK, since) if since else 0
         async with self._following() as batches:
             async for batch in batches:
                 if not batch or self._over(batch[0]):
@@ -112,23 +111,6 @@ class Whose:
             self._held.setdefault(subject.run, []).append((message, subject))
             return []
         return [(message, subject)] if self._runs[subject.run] else []
-
-
-async def _before(bus: Bus, since: datetime | None) -> int:
-    """The sequence before the first message at or after `since`. The server is asked (ADR-31's start_time) only for
-    times that the log spans: it counts nanoseconds, and takes the year 2300 for an early one.
-    """
-    if since is None:
-        return 0
-    state = (await bus.api(f"STREAM.INFO.{TRUNK}"))["state"]
-    last: int = state["last_seq"]
-    if not state["messages"] or since > datetime.fromisoformat(state["last_ts"]):
-        return last
-    if since <= datetime.fromisoformat(state["first_ts"]):
-        return 0
-    body = {"batch": 1, "start_time": since.isoformat(), "next_by_subj": ">"}
-    replies, _ = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", orjson.dumps(body))
-    return from_direct_get(replies[0]).sequence - 1 if replies else last
 
 
 def _parsed(message: StoredMessage) -> Subject | None:

@@ -9,9 +9,7 @@ import typer
 from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
-    from trunkline.bus import Bus
-
-Differences = dict[str, dict[str, tuple[Any, Any]]]
+    from trunkline.bus.provision import Provisioned
 
 
 def provision(
@@ -26,49 +24,44 @@ def provision(
     from trunkline.cli.console import print_json
     from trunkline.cli.session import run
 
-    created, kept, differing = run(_provisioned(url, replicas))
+    done = run(_provisioned(url, replicas))
     if as_json:
-        as_data = {
-            stream: {name: {"declared": declared, "found": found} for name, (declared, found) in differences.items()}
-            for stream, differences in differing.items()
-        }
-        print_json({"created": created, "kept": kept, "differing": as_data})
+        print_json(_as_data(done))
     else:
-        _show(created, kept, differing)
-    if differing:
+        _show(done)
+    if done.differing:
         raise typer.Exit(1)
 
 
-async def _provisioned(url: str, replicas: int) -> tuple[list[str], list[str], Differences]:
+async def _provisioned(url: str, replicas: int) -> Provisioned:
     from trunkline.bus.provision import provision as ensure
-    from trunkline.bus.provision import streams
     from trunkline.cli.session import on_bus
 
-    names = [config["name"] for config in streams(replicas)]
     async with on_bus(url) as bus:
-        await bus.check_jetstream()
-        before = {name for name in names if await _exists(bus, name)}
-        differing = await ensure(bus, replicas=replicas)
-    return [name for name in names if name not in before], [name for name in names if name in before], differing
+        return await ensure(bus, replicas=replicas)
 
 
-async def _exists(bus: Bus, stream: str) -> bool:
-    return "error" not in await bus.api(f"STREAM.INFO.{stream}")
+def _as_data(done: Provisioned) -> dict[str, Any]:
+    differing = {
+        stream: {name: {"declared": declared, "found": found} for name, (declared, found) in differences.items()}
+        for stream, differences in done.differing.items()
+    }
+    return {"created": done.created, "kept": done.kept, "differing": differing}
 
 
-def _show(created: list[str], kept: list[str], differing: Differences) -> None:
+def _show(done: Provisioned) -> None:
     from trunkline.cli.console import clean, out, print_table, say, table, text
 
     shown = table("stream", "state", "", flexible="")
-    for name in sorted([*created, *kept]):
-        if name in created:
+    for name in sorted([*done.created, *done.kept]):
+        if name in done.created:
             shown.add_row(name, text(("created", "good")), "")
-        elif name not in differing:
+        elif name not in done.differing:
             shown.add_row(name, text(("as declared", "faint")), "")
-        for setting, (declared, found) in differing.get(name, {}).items():
+        for setting, (declared, found) in done.differing.get(name, {}).items():
             said = clean(f"{setting} is {found}, declared is {declared}")
             shown.add_row(name, text(("differs", "warn")), said)
     print_table(shown)
-    if differing:
+    if done.differing:
         hint = "What exists is never changed: correct it with the nats tool, or give the --replicas that it has."
         say(out(), text((hint, "hint")))

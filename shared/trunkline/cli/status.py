@@ -11,6 +11,7 @@ from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
     from trunkline.bus import Bus
+    from trunkline.bus.streams import StreamInfo
     from trunkline.contracts.health import Health
 
 START = {
@@ -66,12 +67,14 @@ def status(url: Url = "", as_json: Json = False) -> None:
 
 async def _look(url: str) -> Platform:
     from trunkline.bus.provision import streams
+    from trunkline.bus.streams import find_stream
     from trunkline.cli.health import healths
     from trunkline.cli.session import on_bus
 
     async with on_bus(url) as bus:
         await bus.check_jetstream()
-        found = [_stream(each["name"], await bus.api(f"STREAM.INFO.{each['name']}")) for each in streams()]
+        names = [config["name"] for config in streams()]
+        found = [_stream(name, await find_stream(bus, name)) for name in names]
         version = _version(bus)
         return Platform(bus.url, version, found, await healths(bus))
 
@@ -81,11 +84,8 @@ def _version(bus: Bus) -> str:
     return f"{version.major}.{version.minor}.{version.patch}"
 
 
-def _stream(name: str, info: dict[str, Any]) -> Stream:
-    state = info.get("state")
-    if state is None:
-        return Stream(name)
-    return Stream(name, state["messages"], state["bytes"], state.get("consumer_count", 0))
+def _stream(name: str, info: StreamInfo | None) -> Stream:
+    return Stream(name, info.messages, info.size, info.consumers) if info else Stream(name)
 
 
 def _as_data(platform: Platform) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from trunkline.cli.options import Json, Url
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from trunkline.cli.cards import Present
+    from trunkline.bus.roster import Present
     from trunkline.contracts.registry import ToolCard
 
 
@@ -35,13 +35,13 @@ def tools(url: Url = "", as_json: Json = False) -> None:
 
 async def _by_tool(url: str) -> dict[str, list[Present[ToolCard]]]:
     from trunkline.bus.registry import TOOLS
-    from trunkline.cli.cards import present
+    from trunkline.bus.roster import cards_now
     from trunkline.cli.session import on_trunkline
     from trunkline.contracts.registry import ToolCard
 
     found: dict[str, list[Present[ToolCard]]] = defaultdict(list)
     async with on_trunkline(url) as bus:
-        for each in await present(bus, TOOLS, ToolCard):
+        for each in await cards_now(bus, TOOLS, ToolCard):
             found[each.card.tool].append(each)
     return found
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
 from trunkline.bus import Bus, append
 from trunkline.bus.provision import provisioned
-from trunkline.client.progress import Answered, StreamItem
-from trunkline.client.watch import watch
+from trunkline.client.progress import StreamItem
+from trunkline.client.watch import answer_of, watch
 from trunkline.contracts.errors import BusUnavailable, InvalidQuestion, RunFailed
 from trunkline.contracts.ids import DEFAULT_TENANT, checked_token, new_conversation_id, new_run_id
 from trunkline.contracts.messages import Cancel, Feedback, Request
@@ -62,12 +62,11 @@ class Client:
     ) -> Reply:
         """The answer. Raises InvalidQuestion, RunFailed (the recorded failure), DeadlinePassed, BusUnavailable."""
         key = self._key("", conversation)
-        async for item in self._asked(key, text, agent, timeout, progress=False):
-            if isinstance(item, Answered):
-                if item.error:
-                    raise RunFailed(item.error.message, item.error.hint, code=item.error.code, run=item.run)
-                return Reply(item.text, item.agent, item.run, item.conversation)
-        raise AssertionError("a stream ends with its answer")
+        publish = self._publishing(key, text, agent, first=not conversation)
+        item = await answer_of(self.bus, key, publish, _seconds(timeout))
+        if item.error:
+            raise RunFailed(item.error.message, item.error.hint, code=item.error.code, run=item.run)
+        return Reply(item.text, item.agent, item.run, item.conversation)
 
     async def stream(
         self,
@@ -81,32 +80,25 @@ class Client:
         """Progress and text as they come; the last item is `Answered`. `run` may be given (a UUIDv7) so that asking
         again after a failure asks the same thing. Raises InvalidQuestion, DeadlinePassed, BusUnavailable.
         """
-        async for item in self._asked(self._key(run, conversation), text, agent, timeout, progress=True):
+        key = self._key(run, conversation)
+        publish = self._publishing(key, text, agent, first=not conversation)
+        async for item in watch(self.bus, key, publish, _seconds(timeout)):
             yield item
 
     def conversation(self, conversation: str = "") -> Conversation:
         """Questions that follow one another: the agent sees what was said before."""
         return Conversation(self, conversation or new_conversation_id())
 
-    async def _asked(
-        self,
-        key: RunKey,
-        text: str,
-        agent: str,
-        timeout: timedelta | float,
-        *,
-        progress: bool,
-    ) -> AsyncIterator[StreamItem]:
+    def _publishing(self, key: RunKey, text: str, agent: str, *, first: bool) -> Callable[[], Awaitable[None]]:
+        """What asks, once somebody listens for the answer. Raises InvalidQuestion."""
         if not text.strip():
             raise InvalidQuestion("The question is empty.", "Write what you want to know.")
-        request = Request(text=text, user=self.user, agent=agent)
+        request = Request(text=text, user=self.user, agent=agent, first=first)
 
         async def publish() -> None:
             await append(self.bus, key.step("request", ROUTER), request)
 
-        seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
-        async for item in watch(self.bus, key, publish, seconds, progress=progress):
-            yield item
+        return publish
 
     def _key(self, run: str, conversation: str) -> RunKey:
         return RunKey.checked(run or new_run_id(), conversation or new_conversation_id(), self.tenant)
@@ -125,6 +117,10 @@ class Client:
         """-1, 0 or 1."""
         key = RunKey.checked(reply.run, reply.conversation, self.tenant)
         await append(self.bus, key.step("feedback", "ledger"), Feedback(verdict=verdict, comment=comment, by=self.user))
+
+
+def _seconds(timeout: timedelta | float) -> float:
+    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
 
 
 class Conversation:

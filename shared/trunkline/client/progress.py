@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trunkline.contracts.dialog import ToolCall
 from trunkline.contracts.ids import tool_name
-from trunkline.contracts.messages import Call, Fact, Failure, Model, Note, Prompt, Result, Started, Task
-from trunkline.contracts.subjects import Subject
+from trunkline.contracts.messages import Call, Fact, Failure, Model, Note, Prompt, Result, Route, Started, Task
+from trunkline.contracts.subjects import TIMER, Subject
+from trunkline.run.loop import ASK
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +53,42 @@ def describe(subject: Subject, fact: Fact) -> Progress | None:
 def _sentence(name: str, fact: Fact) -> str:
     match fact:
         case Task(route=route):
-            sure = (
-                f" ({route.source}, {route.confidence:.0%} sure)"
-                if route.source not in ("only_agent", "asked_for")
-                else ""
-            )
-            return f"{name} takes it{sure}"
+            return f"{name} takes it{_why(route)}"
         case Prompt(attempt=attempt):
             return f"{name} thinks" if attempt == 1 else f"another worker of {name} took over"
         case Model(error=Failure() as error):
             return f"the model failed: {error.message}"
+        case Model(calls=calls):
+            return _asks(calls)
         case Call():
-            return "waits" if name == "timer" else f"runs {tool_name(name)}"
+            return "waits" if name == TIMER else f"runs {tool_name(name)}"
         case Started():
             return f"{tool_name(name)} has begun"
-        case Result(tool=tool, error=Failure() as error) if tool:
-            return f"{tool} failed: {error.message}"
-        case Result(tool=tool) if tool and tool != "timer":
-            return f"{tool} is done"
-        case Result(run=run) if run:
-            return "the other agent has answered"
+        case Result():
+            return _came(fact)
         case Note(what=what) if what == "takeover":
             return f"another worker of {name} took over"
     return ""
+
+
+def _why(route: Route) -> str:
+    match route.source:
+        case "only_agent" | "asked_for":
+            return ""
+        case "fallback":
+            return " (fits nobody else)"
+    return f" ({route.source}, {route.confidence:.0%} sure)"
+
+
+def _asks(calls: Sequence[ToolCall]) -> str:
+    """The task of a delegated run is on its own subjects; the model's reply says already that it comes."""
+    asked = [call.tool.removeprefix(ASK) for call in calls if call.tool.startswith(ASK)]
+    return f"asks {' and '.join(dict.fromkeys(asked))}" if asked else ""
+
+
+def _came(result: Result) -> str:
+    if result.tool == TIMER or not (result.tool or result.run):
+        return ""
+    if result.error:
+        return f"{result.tool or result.agent or 'the other agent'} failed: {result.error.message}"
+    return f"{result.tool} is done" if result.tool else f"{result.agent or 'the other agent'} has answered"

@@ -17,25 +17,21 @@ from trunkline.contracts.subjects import CLIENT, RunKey, Subject
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
+_PAUSES = (0.0, 0.002, 0.01, 0.05, 0.2)
 LOOK_SECONDS = 3.0
 """How long without any hint until the log itself is looked at."""
 
 
 async def watch(
-    bus: Bus,
-    key: RunKey,
-    publish: Callable[[], Awaitable[None]] | None,
-    seconds: float,
-    *,
-    progress: bool = True,
+    bus: Bus, key: RunKey, publish: Callable[[], Awaitable[None]] | None, seconds: float
 ) -> AsyncIterator[StreamItem]:
-    """Everything about the run, each step once, ending with its answer; or, without `progress`, the answer alone.
+    """Everything about the run, each step once, ending with its answer. `publish` asks, once we are listening.
 
-    `publish` asks, once we are listening. Raises DeadlinePassed after `seconds`.
+    Raises DeadlinePassed after `seconds`.
     """
     hints: asyncio.Queue[Msg | None] = asyncio.Queue()
-    view = _View(key, progress=progress)
-    async with _listening(bus, view.subjects, hints):
+    view = _View(key)
+    async with _listening(bus, key, hints):
         if publish is None:
             hints.put_nowait(None)
         else:
@@ -48,21 +44,50 @@ async def watch(
                         if isinstance(item, Answered):
                             return
         except TimeoutError as error:
-            raise DeadlinePassed(
-                f"No answer within {seconds:g} s; run {key.run} goes on.",
-                f"See how far it is: `trunkline show {key.run}`.",
-            ) from error
+            raise _too_late(key, seconds) from error
+
+
+async def answer_of(bus: Bus, key: RunKey, publish: Callable[[], Awaitable[None]], seconds: float) -> Answered:
+    """The run's answer alone. Raises DeadlinePassed after `seconds`."""
+    subject = str(key.step("answer", CLIENT))
+    heard: asyncio.Future[Msg] = asyncio.get_running_loop().create_future()
+    # One message at most: a future cannot take a second one, and a zombie may announce an answer that is refused.
+    subscription = await bus.client.subscribe(subject, future=heard, max_msgs=1)
+    try:
+        async with asyncio.timeout(seconds):
+            await publish()
+            while True:
+                await asyncio.wait([heard], timeout=LOOK_SECONDS)
+                found = await _recorded(bus, subject, pauses=_PAUSES if heard.done() else (0.0,))
+                if found and isinstance(found.fact, Answer):
+                    return _answered(key, found.fact)
+    except TimeoutError as error:
+        raise _too_late(key, seconds) from error
+    finally:
+        heard.cancel()
+        with contextlib.suppress(Exception):
+            await subscription.unsubscribe()
+
+
+def _too_late(key: RunKey, seconds: float) -> DeadlinePassed:
+    return DeadlinePassed(
+        f"No answer within {seconds:g} s; run {key.run} goes on.", f"See how far it is: `trunkline show {key.run}`."
+    )
+
+
+def _answered(key: RunKey, fact: Answer) -> Answered:
+    return Answered(key.run, key.conversation, fact.agent, fact.text, fact.error)
 
 
 @contextlib.asynccontextmanager
-async def _listening(bus: Bus, subjects: Sequence[str], hints: asyncio.Queue[Msg | None]) -> AsyncIterator[None]:
+async def _listening(bus: Bus, key: RunKey, hints: asyncio.Queue[Msg | None]) -> AsyncIterator[None]:
     async def hear(message: Msg) -> None:
         hints.put_nowait(message)
 
     def look() -> None:
         hints.put_nowait(None)
 
-    subscriptions = [await bus.client.subscribe(subject, cb=hear) for subject in subjects]
+    subscriptions = [await bus.client.subscribe(subject, cb=hear) for subject in (key.everything, key.live)]
     bus.on_reconnect.append(look)
     try:
         yield
@@ -81,20 +106,21 @@ async def _next(bus: Bus, view: _View, hints: asyncio.Queue[Msg | None]) -> list
     except TimeoutError:
         hint = None
     if hint is None:
-        return view.recorded(await fold(bus, view.subjects[0]))
+        return view.recorded(await fold(bus, view.key.everything))
     if hint.subject == view.key.live:
         return view.delta(hint.data)
     if hint.subject == view.answer_subject:
-        found = await _answer(bus, view)
+        found = await _recorded(bus, view.answer_subject)
         return view.recorded([found]) if found else []
     return view.hinted(hint)
 
 
-async def _answer(bus: Bus, view: _View) -> Event | None:
+async def _recorded(bus: Bus, subject: str, pauses: Sequence[float] = _PAUSES) -> Event | None:
     """The answer as it was recorded, which may be another than the one that was announced."""
-    for pause in (0.0, 0.002, 0.01, 0.05, 0.2):
-        await asyncio.sleep(pause)
-        found = await recorded(bus, view.answer_subject)
+    for pause in pauses:
+        if pause:
+            await asyncio.sleep(pause)
+        found = await recorded(bus, subject)
         if found:
             return found
     return None
@@ -103,10 +129,9 @@ async def _answer(bus: Bus, view: _View) -> Event | None:
 class _View:
     """What the watcher has seen: each step is shown once, and text anew when a later attempt writes it."""
 
-    def __init__(self, key: RunKey, *, progress: bool) -> None:
+    def __init__(self, key: RunKey) -> None:
         self.key = key
         self.answer_subject = str(key.step("answer", CLIENT))
-        self.subjects = (key.everything, key.live) if progress else (self.answer_subject,)
         self._shown: set[str] = set()
         self._writing: tuple[str, int] | None = None
 
@@ -141,7 +166,6 @@ class _View:
             return []
         self._shown.add(name)
         if name == self.answer_subject and isinstance(event.fact, Answer):
-            fact = event.fact
-            return [Answered(self.key.run, self.key.conversation, fact.agent, fact.text, fact.error)]
+            return [_answered(self.key, event.fact)]
         item = describe(event.subject, event.fact)
         return [item] if item else []

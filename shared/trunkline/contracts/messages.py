@@ -38,11 +38,14 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 
 class Request(Fact, frozen=True, kw_only=True, tag="request"):
-    """A user asks. Sent by a client, once per run; `agent` skips the routing."""
+    """A user asks. Sent by a client, once per run; `agent` skips the routing. `first`: the conversation begins here,
+    so that nobody need look for what was said before.
+    """
 
     text: str
     user: str = ""
     agent: str = ""
+    first: bool = False
     deadline: datetime | None = None
     metadata: dict[str, str] = {}
 
@@ -77,10 +80,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Task(Fact, frozen=True, kw_only=True, tag="task"):
-    """Do this. Written by the router for a request, or by an agent that delegates (then with `text` and `parent`)."""
+    """Do this. Written by the router for a request, or by an agent that delegates (then with `parent`).
+
+    `first` as in the request: the text is all there is to know.
+    """
 
     text: str = ""
     user: str = ""
+    first: bool = False
     route: Route = Route()
     tier: str = ""
     parent: Parent | None = None
@@ -163,10 +170,11 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Result(Fact, frozen=True, kw_only=True, tag="result"):
-    """A call, a delegated run or a timer came to its end. `tool` is empty for a delegated run."""
+    """A call, a delegated run or a timer came to its end. For a delegated run, `agent` did it and `tool` is empty."""
 
     tool: str = ""
     run: str = ""
+    agent: str = ""
     turn: Turn = Turn()
     input_hash: str = ""
     value: Any = None

@@ -68,7 +68,9 @@ class Subject:
         if len(tokens) != 7 or tokens[0] != "trunk":
             raise BadSubject(f"{subject[:200]!r} is not trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>.")
         if tokens[4] not in KINDS:
-            raise BadSubject(f"{subject[:200]!r} has no known kind.", f"Known: {', '.join(sorted(KINDS))}.")
+            raise BadSubject(
+                f"{subject[:200]!r} has the unknown kind {tokens[4][:80]!r}.", f"Known: {', '.join(sorted(KINDS))}."
+            )
         if not all(TOKEN.fullmatch(token) for token in tokens[1:]):
             raise BadSubject(f"{subject[:200]!r} has a token outside [A-Za-z0-9_-]{{1,64}}.")
         _, tenant, conversation, run, kind, name, step = tokens

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from trunkline.bus import Bus
 from trunkline.bus.provision import provisioned
-from trunkline.bus.registry import AGENTS, Roster
+from trunkline.bus.registry import AGENTS
+from trunkline.bus.roster import Roster
 from trunkline.contracts.errors import BusUnavailable
 from trunkline.contracts.registry import AgentCard
 from trunkline.contracts.subjects import health

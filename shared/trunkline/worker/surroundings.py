@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from trunkline.agent import Agent
-from trunkline.bus.registry import Roster
+from trunkline.bus.roster import Roster
 from trunkline.contracts.dialog import ToolSpec
 from trunkline.contracts.registry import AgentCard, ToolCard
 from trunkline.run.loop import ASK, delegate_specs

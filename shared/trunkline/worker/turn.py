@@ -11,10 +11,10 @@ import structlog
 
 from trunkline.agent import Agent
 from trunkline.bus import Bus, Lease, append, fold, read_event
-from trunkline.contracts.codec import input_hash
+from trunkline.contracts.codec import Event, input_hash
 from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, DeadlinePassed, RunFailed, TrunklineError
 from trunkline.contracts.ids import RunId
-from trunkline.contracts.messages import Answer, Failure, Parent, Result
+from trunkline.contracts.messages import Answer, Failure, Parent, Result, Task
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
 from trunkline.models.port import ModelClient
 from trunkline.run.engine import Engine, Suspended
@@ -41,9 +41,8 @@ class Worker:
 
     async def handle(self, lease: Lease) -> None:
         """Fold, work, record, acknowledge: in that order. Raises Superseded, BusUnavailable, WireViolation."""
-        await read_event(self.bus, lease.message)
-        key = RunKey.of(Subject.parse(lease.message.subject))
-        state = state_of(key, await fold(self.bus, key.everything, *key.history, at_least=lease.sequence))
+        event = await read_event(self.bus, lease.message)
+        state = await self._state(event, lease)
         if state.task is None:
             raise BadMessage(f"{lease.message.subject} belongs to no task that can be read.")
         if state.answer is None and carrier(state) == lease.sequence:
@@ -56,6 +55,25 @@ class Worker:
         if state.answer is not None and state.answer.parent:
             await _hand_up(self.bus, state, state.answer.parent)
         await lease.ack()
+
+    async def _state(self, event: Event, lease: Lease) -> RunState:
+        """The fold of the run, and of its conversation where there is one to know.
+
+        A task that says all there is to know, and was never delivered before, is its own fold: nobody has worked on
+        it. (Should that be an error, for a consumer that was made anew counts deliveries anew, then the fence of the
+        first prompt refuses us, and the next delivery folds.)
+        """
+        key = RunKey.of(event.subject)
+        if isinstance(event.fact, Task) and lease.delivery == 1 and _says_all(event.fact):
+            return state_of(key, [event])
+        events = await fold(self.bus, key.everything, at_least=lease.sequence)
+        state = state_of(key, events)
+        if state.answer is None and state.task and not _says_all(state.task):
+            return state_of(key, sorted(events + await self._conversation(key), key=lambda found: found.sequence))
+        return state
+
+    async def _conversation(self, key: RunKey) -> list[Event]:
+        return [event for event in await fold(self.bus, *key.history) if event.subject.run != key.run]
 
     async def _work(self, state: RunState, lease: Lease) -> Answer:
         parent = state.task.parent if state.task else None
@@ -112,6 +130,10 @@ class Worker:
         )
 
 
+def _says_all(task: Task) -> bool:
+    return bool(task.text) and (task.first or task.parent is not None)
+
+
 def _answer_subject(state: RunState) -> Subject:
     parent = state.task.parent if state.task else None
     return state.key.step("answer", parent.agent if parent else CLIENT)
@@ -124,6 +146,7 @@ async def _hand_up(bus: Bus, state: RunState, parent: Parent) -> None:
     key = RunKey(state.key.tenant, state.key.conversation, RunId(parent.run))
     result = Result(
         run=state.key.run,
+        agent=state.agent,
         turn=parent.turn,
         input_hash=parent.input_hash or input_hash("ask", state.agent, state.question),
         value=None if state.answer.error else state.answer.text,

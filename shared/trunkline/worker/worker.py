@@ -13,7 +13,8 @@ from trunkline.agent import Agent
 from trunkline.bus import Bus, LeaseLoop
 from trunkline.bus.consumers import of_agent
 from trunkline.bus.dead import parking
-from trunkline.bus.registry import AGENTS, TOOLS, Roster, registered
+from trunkline.bus.registry import AGENTS, TOOLS, registered
+from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard, ToolCard
 from trunkline.models.port import ModelClient
 from trunkline.worker.surroundings import surroundings

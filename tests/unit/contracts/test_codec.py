@@ -76,6 +76,7 @@ FACTS: dict[type[Fact], st.SearchStrategy[Fact]] = {
         Result,
         tool=texts,
         run=texts,
+        agent=texts,
         turn=turns,
         value=values,
         error=failures,

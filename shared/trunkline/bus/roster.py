@@ -1,0 +1,122 @@
+"""Who is there: a card whose heartbeat stopped is late, then gone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import structlog
+
+from trunkline.bus.follow import follow
+from trunkline.bus.stored import StoredMessage
+from trunkline.bus.streams import stream_info
+from trunkline.contracts.codec import decode
+from trunkline.contracts.errors import BusUnavailable, WireViolation
+from trunkline.contracts.registry import AgentCard, ToolCard
+
+if TYPE_CHECKING:
+    from trunkline.bus.connection import Bus
+
+log = structlog.get_logger("trunkline.registry")
+
+Card = TypeVar("Card", AgentCard, ToolCard)
+
+
+@dataclass(frozen=True, slots=True)
+class Present(Generic[Card]):
+    """A card, and whether its heartbeat is overdue: then its process is probably being restarted."""
+
+    card: Card
+    late: bool
+
+
+class Roster(Generic[Card]):
+    """What a bucket says now. A card is as old as its last heartbeat is by the server's clock.
+
+    `late_beats` missed heartbeats: probably being restarted, so work may still be queued for it. `gone_seconds`: away.
+    """
+
+    def __init__(self, type_: type[Card], *, late_beats: float = 3.0, gone_seconds: float = 20.0) -> None:
+        self._type: type[Card] = type_
+        self._late_beats = late_beats
+        self._gone_seconds = gone_seconds
+        self._cards: dict[str, tuple[Card, float]] = {}
+        self.changed = asyncio.Event()
+        self.version = 0
+
+    @contextlib.asynccontextmanager
+    async def watching(self, bus: Bus, bucket: str) -> AsyncIterator[Roster[Card]]:
+        """Follow the bucket while inside; the first look is complete on entering. Raises BusUnavailable."""
+        stream = f"KV_{bucket}"
+        ready = asyncio.Event()
+        now = (await stream_info(bus, stream)).now
+        task = asyncio.create_task(self._follow(bus, stream, now, ready), name=f"watch {bucket}")
+        try:
+            async with asyncio.timeout(10):
+                await ready.wait()
+            yield self
+        except TimeoutError as error:
+            raise BusUnavailable(f"The registry {bucket} cannot be read.", "Try again.") from error
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    def present(self) -> list[Present[Card]]:
+        """Cards that are fresh, or late and likely to come back."""
+        now = asyncio.get_running_loop().time()
+        found = []
+        for card, beat in self._cards.values():
+            late = now - beat > card.beat_seconds * self._late_beats
+            if not late or now - beat <= self._gone_seconds:
+                found.append(Present(card, late))
+        return found
+
+    def live(self) -> list[Card]:
+        """Cards whose heartbeat is fresh."""
+        return [each.card for each in self.present() if not each.late]
+
+    def expected(self) -> list[Card]:
+        """Cards that are fresh, or late and likely to come back."""
+        return [each.card for each in self.present()]
+
+    async def _follow(self, bus: Bus, stream: str, asked_at: datetime, ready: asyncio.Event) -> None:
+        async for batch in follow(bus, stream, latest=True):
+            if batch:
+                newest = max(message.at for message in batch)
+                self._hear(batch, newest if ready.is_set() else max(newest, asked_at))
+            else:
+                ready.set()
+
+    def _hear(self, batch: Sequence[StoredMessage], server_now: datetime) -> None:
+        """What is stored already may be old, whenever we hear of it."""
+        now = asyncio.get_running_loop().time()
+        for message in batch:
+            self._take(message, now - (server_now - message.at).total_seconds())
+
+    def _take(self, message: StoredMessage, beat: float) -> None:
+        key = message.subject.split(".", 2)[2]
+        before = self._cards.get(key)
+        if message.headers and "KV-Operation" in message.headers:
+            self._cards.pop(key, None)
+            after = None
+        else:
+            try:
+                after = decode(message.data, self._type)
+            except WireViolation as error:
+                log.warning("left out a card that cannot be read", action="bad_card", key=key, reason=str(error))
+                return
+            self._cards[key] = (after, beat)
+        if (before[0] if before else None) != after:
+            self.version += 1
+            self.changed.set()
+            self.changed = asyncio.Event()
+
+
+async def cards_now(bus: Bus, bucket: str, type_: type[Card]) -> list[Present[Card]]:
+    """One look at the bucket. Raises BusUnavailable."""
+    async with Roster(type_).watching(bus, bucket) as roster:
+        return roster.present()
