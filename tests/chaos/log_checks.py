@@ -36,7 +36,7 @@ def answers_per_run(events: Sequence[Event]) -> dict[str, int]:
 
 def paid_again(events: Sequence[Event]) -> list[str]:
     """Model calls that were paid although their result was on the log (law 5)."""
-    recorded = {
+    recorded: dict[tuple[str, str], int] = {
         (event.subject.run, event.subject.step): event.sequence for event in events if isinstance(event.fact, Model)
     }
     return [

@@ -87,6 +87,7 @@ async def test_delegation_is_a_run_of_its_own_and_its_answer_a_result(platform: 
     assert answer == "helper says 42 to 'double 21'"
     assert kinds(events) == ["request", "task", "result", "answer"]
     result = next(event.fact for event in events if isinstance(event.fact, Result))
+    assert result.agent == "helper"
     child = await platform.events_of(result.run, events[0].subject.conversation)
     assert kinds(child) == ["task", "call", "result", "answer"]
     assert isinstance(child[0].fact, Task)

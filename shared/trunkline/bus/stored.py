@@ -49,18 +49,19 @@ class Delivery:
     delivered: int
     sequence: int
     consumer_sequence: int
-    at: datetime
+    nanoseconds: int
     pending: int
+
+    @property
+    def at(self) -> datetime:
+        return _from_ns(self.nanoseconds)
 
     @classmethod
     def parse(cls, reply: str) -> Delivery:
         """`$JS.ACK.<stream>.<consumer>.…`, or the longer form with `<domain>.<account>` before the stream."""
         tokens = reply.split(".")
         first = 4 if len(tokens) == 9 else 6
-        delivered, sequence, consumer_sequence, nanoseconds, pending = (
-            int(token) for token in tokens[first : first + 5]
-        )
-        return cls(delivered, sequence, consumer_sequence, _from_ns(nanoseconds), pending)
+        return cls(*map(int, tokens[first : first + 5]))
 
 
 async def read_event(bus: Bus, message: StoredMessage) -> Event:

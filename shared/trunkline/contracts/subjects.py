@@ -5,6 +5,7 @@ The log: `trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>`, seven token
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,6 +28,7 @@ Kind = Literal[
     "feedback",
 ]
 KINDS: frozenset[str] = frozenset(get_args(Kind))
+_SUBJECT = re.compile(r"trunk" + rf"\.({TOKEN.pattern})" * 6)
 
 TRUNK = "TRUNK"
 TRUNK_SUBJECTS = "trunk.>"
@@ -64,16 +66,15 @@ class Subject:
     @classmethod
     def parse(cls, subject: str) -> Subject:
         """Raises BadSubject."""
-        tokens = subject.split(".")
-        if len(tokens) != 7 or tokens[0] != "trunk":
-            raise BadSubject(f"{subject[:200]!r} is not trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>.")
-        if tokens[4] not in KINDS:
+        matched = _SUBJECT.fullmatch(subject)
+        if matched is None:
             raise BadSubject(
-                f"{subject[:200]!r} has the unknown kind {tokens[4][:80]!r}.", f"Known: {', '.join(sorted(KINDS))}."
+                f"{subject[:200]!r} is not trunk.<tenant>.<conversation>.<run>.<kind>.<name>.<step>.",
+                "Each token has 1 to 64 of the characters A-Z a-z 0-9 _ and -.",
             )
-        if not all(TOKEN.fullmatch(token) for token in tokens[1:]):
-            raise BadSubject(f"{subject[:200]!r} has a token outside [A-Za-z0-9_-]{{1,64}}.")
-        _, tenant, conversation, run, kind, name, step = tokens
+        tenant, conversation, run, kind, name, step = matched.groups()
+        if kind not in KINDS:
+            raise BadSubject(f"{subject[:200]!r} has the unknown kind {kind!r}.", f"Known: {', '.join(sorted(KINDS))}.")
         return cls(tenant, ConversationId(conversation), RunId(run), kind, name, StepName(step))  # type: ignore[arg-type]  # checked against KINDS above
 
 

@@ -140,7 +140,10 @@ class Engine:
                 f"{len(wanted)} calls at once are more than {MAX_FAN_OUT}.", "Ask for fewer things side by side."
             )
         turn = Turn(number=turn_number(self.state), of=len(wanted))
-        await asyncio.gather(*(self._issue_one(step, turn) for step in wanted))
+        if len(wanted) == 1:
+            await self._issue_one(wanted[0], turn)
+        else:
+            await asyncio.gather(*(self._issue_one(step, turn) for step in wanted))
 
     async def _issue_one(self, wanted: Wanted, turn: Turn) -> None:
         subject, fact = wanted.fact(turn)

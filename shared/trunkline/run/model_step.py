@@ -105,6 +105,7 @@ class _Teller:
         self._delta = delta
         self._pieces: list[str] = []
         self._first: float | None = None
+        self._begin: asyncio.Handle | None = None
         self._telling: asyncio.Task[None] | None = None
         self._silent = bool(engine.state.task and engine.state.task.parent)
 
@@ -112,18 +113,23 @@ class _Teller:
         if self._first is None:
             self._first = time.perf_counter()
         self._pieces.append(text)
-        if self._telling is None and not self._silent:
-            self._telling = asyncio.create_task(self._keep_telling(), name="live text")
+        if self._begin is None and not self._silent:
+            self._begin = asyncio.get_running_loop().call_soon(self._start)
 
     def first_text_ms(self, started: float) -> float | None:
         return None if self._first is None else round((self._first - started) * 1000, 3)
 
     async def finish(self) -> None:
+        if self._begin:
+            self._begin.cancel()
         if self._telling:
             self._telling.cancel()
             await asyncio.wait([self._telling])
         if not self._silent:
             await self._tell()
+
+    def _start(self) -> None:
+        self._telling = asyncio.create_task(self._keep_telling(), name="live text")
 
     async def _keep_telling(self) -> None:
         while True:
