@@ -31,7 +31,7 @@ class Target:
 
 TARGETS = (
     Target(".", None, "trunkline.cli"),  # without extras the command line must load,
-    Target(".[models]", "shared/trunkline", "trunkline"),  # with them everything must resolve
+    Target(".[models,service]", "shared/trunkline", "trunkline"),  # with them everything must resolve
     *(
         Target(f"services/{name}", f"services/{name}/trunkline_{name}", f"trunkline_{name}.__main__")
         for name in ("agents", "ledger", "router", "tools")

@@ -72,7 +72,7 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
 
 
-class ToolCall(msgspec.Struct, frozen=True, kw_only=True):
+class ToolCallView(msgspec.Struct, frozen=True, kw_only=True):
     step: str
     tool: str = ""
     status: str = ""
@@ -88,7 +88,7 @@ class RunDetail(msgspec.Struct, frozen=True, kw_only=True):
     summary: RunSummary
     steps: tuple[Step, ...] = ()
     model_calls: tuple[ModelCall, ...] = ()
-    tool_calls: tuple[ToolCall, ...] = ()
+    tool_calls: tuple[ToolCallView, ...] = ()
     children: tuple[RunDetail, ...] = ()
 
 

@@ -11,7 +11,7 @@ from trunkline.cli.figures import count, dollars, duration
 from trunkline.contracts.ids import tool_name
 
 if TYPE_CHECKING:
-    from trunkline.cli.ledger_json import ModelCall, RunDetail, RunSummary, Step, ToolCall
+    from trunkline.cli.ledger_json import ModelCall, RunDetail, RunSummary, Step, ToolCallView
 
 CLOSING = ("model", "result", "decision")
 """Kinds that say only how what was opened has ended."""
@@ -142,7 +142,7 @@ def _of_model(call: ModelCall | None) -> tuple[str, bool]:
     return f"{dollars(call.cost, known=call.cost_known)} · {tokens} · {call.model}", False
 
 
-def _of_tool(call: ToolCall | None) -> tuple[str, bool]:
+def _of_tool(call: ToolCallView | None) -> tuple[str, bool]:
     if call is None:
         return "", False
     ran = f"ran {duration(call.duration_ms)}" if call.duration_ms is not None else call.status

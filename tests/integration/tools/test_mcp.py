@@ -99,7 +99,7 @@ def no_process_left() -> Iterator[None]:
 
 
 def server_of(tools: McpTools) -> psutil.Process:
-    (child,) = [child for child in psutil.Process().children() if "node" in child.name()]
+    (child,) = [child for child in psutil.Process().children() if "server-everything" in " ".join(child.cmdline())]
     return child
 
 
