@@ -14,7 +14,7 @@ from trunkline.bus import append, fold
 from trunkline.contracts.errors import InvalidName, InvalidQuestion
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Answer, Cancel, Request
-from trunkline.contracts.subjects import Kind, RunKey
+from trunkline.contracts.subjects import Kind, RunKey, timer_due
 
 
 def a_flow_that_calls(tool: str, **arguments: object) -> Agent:
@@ -157,6 +157,18 @@ async def test_garbage_on_a_consumed_subject_is_parked_whole_and_the_run_is_answ
             assert raw in await parked(platform)
         sane, _ = await platform.ask("hello")
     assert "(offline model)" in sane
+
+
+async def test_garbage_among_the_timers_is_parked_whole(platform: Platform) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    for number, raw in enumerate(GARBAGE):
+        await platform.bus.client.publish(timer_due(key, "plain", str(number)), raw)
+    await platform.bus.client.publish("timer.due.odd", b"no run's")
+
+    async def all_parked() -> bool:
+        return {*GARBAGE, b"no run's"} <= set(await parked(platform))
+
+    await wait_until(all_parked, "every dead letter")
 
 
 async def answer_of(platform: Platform, key: RunKey) -> Answer:

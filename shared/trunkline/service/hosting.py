@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,19 +141,44 @@ async def document_of(service: Service) -> Document:
 
 async def _run(service: Service) -> None:
     app = application(service)
-    async with app.start_lifespan_context():
+    async with app.start_lifespan_context(), contextlib.AsyncExitStack() as stack:
         if service.settings.http:
-            await _serve_http(app, service.settings.http)
-        else:
-            await _until_told_to_stop()
+            await stack.enter_async_context(_serving_http(app, service.settings.http))
+        await _until_told_to_stop()
 
 
-async def _serve_http(app: AsgiFastStream, where: str) -> None:
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, which would end the process before the work is drained."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _serving_http(app: AsgiFastStream, where: str) -> AsyncIterator[None]:
+    """Listen while inside. Raises InvalidSettings."""
+    server = _Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    with _listening(where) as listener:
+        serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def _listening(where: str) -> socket.socket:
     host, _, port = where.rpartition(":")
-    if not port.isdigit():
-        raise InvalidSettings(f"TRUNKLINE_HTTP is {where!r}.", "Write it as host:port.")
-    config = uvicorn.Config(app, host=host or "127.0.0.1", port=int(port), log_level="warning", lifespan="off")
-    await uvicorn.Server(config).serve()
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host or "127.0.0.1", int(port)))
+    except (ValueError, OverflowError) as error:
+        raise InvalidSettings(f"TRUNKLINE_HTTP is {where!r}.", "Write it as host:port.") from error
+    except OSError as error:
+        raise InvalidSettings(f"Nothing can listen at {where}: {error.strerror}.", "Choose another port.") from error
+    return listener
 
 
 async def _until_told_to_stop() -> None:
