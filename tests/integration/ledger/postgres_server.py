@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,17 +18,21 @@ SECONDS = 60
 
 
 @contextmanager
-def postgres_server(folder: Path) -> Iterator[str]:
+def postgres_server() -> Iterator[str]:
     """The address of its one database. As root it runs as `nobody`, for PostgreSQL refuses root."""
-    programs, data, port = _programs(), folder / "data", free_port()
-    user = _user(folder)
-    _run([programs / "initdb", "-D", data, "-U", "trunkline", "--auth=trust", "--encoding=UTF8"], user)
+    programs, port, user = _programs(), free_port(), "nobody" if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="trunkline-postgres-"))  # pytest's folders let nobody but root through
+    if user:
+        shutil.chown(folder, user)
+    data = folder / "data"
     options = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories={folder} -c fsync=off"
-    _run([programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], user)
     try:
+        _run([programs / "initdb", "-D", data, "-U", "trunkline", "--auth=trust", "--encoding=UTF8"], user)
+        _run([programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], user)
         yield f"postgresql+asyncpg://trunkline@127.0.0.1:{port}/postgres"
-    finally:
         _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], user)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _programs() -> Path:
@@ -39,17 +43,6 @@ def _programs() -> Path:
     if not versions:
         pytest.fail("PostgreSQL is not installed; `make test` sees to it, or says what to run.")
     return versions[-1]
-
-
-def _user(folder: Path) -> str | None:
-    if os.geteuid() != 0:
-        return None
-    nobody = pwd.getpwnam("nobody")
-    os.chown(folder, nobody.pw_uid, nobody.pw_gid)
-    for above in folder.parents:  # pytest's own folders let nobody but us through
-        if above.owner() == "root" and "pytest" in above.name:
-            above.chmod(above.stat().st_mode | 0o011)
-    return "nobody"
 
 
 def _run(command: Sequence[str | Path], user: str | None) -> None:

@@ -1,7 +1,6 @@
 """The same ledger on a real PostgreSQL server."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import text
@@ -22,9 +21,9 @@ one_tool_run(STORY, "Run-B")  # which a locale puts behind run-a, and its bytes 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The address of an empty database."""
-    with postgres_server(Path(tmp_path_factory.mktemp("postgres"))) as address:
+    with postgres_server() as address:
         yield address
 
 
