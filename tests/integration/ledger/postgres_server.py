@@ -29,8 +29,10 @@ def postgres_server() -> Iterator[str]:
     try:
         _run([programs / "initdb", "-D", data, "-U", "trunkline", "--auth=trust", "--encoding=UTF8"], user)
         _run([programs / "pg_ctl", "-D", data, "-o", options, "-l", folder / "log", "-w", "start"], user)
-        yield f"postgresql+asyncpg://trunkline@127.0.0.1:{port}/postgres"
-        _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], user)
+        try:
+            yield f"postgresql+asyncpg://trunkline@127.0.0.1:{port}/postgres"
+        finally:
+            _run([programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop"], user)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
