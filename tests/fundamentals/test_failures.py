@@ -191,3 +191,26 @@ async def parked(platform: Platform) -> list[bytes]:
         message = (await platform.bus.api("STREAM.MSG.GET.OPS", {"seq": sequence}))["message"]
         bodies.append(base64.b64decode(orjson.loads(base64.b64decode(message["data"]))["data"]))
     return bodies
+
+
+async def test_a_parked_message_of_a_delegated_run_is_told_to_the_agent_that_asked(platform: Platform) -> None:
+    asker, helper = Agent("asker"), Agent("helper")
+
+    @asker.flow
+    async def ask(run: Run) -> str:
+        return await run.ask("helper", "wait")
+
+    @helper.flow
+    async def help_out(run: Run) -> str:
+        key = run_key(run)
+        await platform.bus.client.publish(str(key.step("result", "helper", "9")), b"\xff poison")
+        await run.sleep(60)
+        return "never"
+
+    async with platform.run(asker, helper):
+        answer, _ = await platform.ask("go", agent="asker")
+    assert "This run could not go on" in answer
+
+
+def run_key(run: Run) -> RunKey:
+    return RunKey.checked(run.id, run.conversation)

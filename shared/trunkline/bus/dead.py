@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -10,7 +11,7 @@ import structlog
 
 from trunkline.bus.append import append
 from trunkline.contracts.codec import encode
-from trunkline.contracts.errors import BadSubject, BusUnavailable, TrunklineError
+from trunkline.contracts.errors import BadSubject, TrunklineError
 from trunkline.contracts.messages import Answer, Failure
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject, dead
 
@@ -33,8 +34,16 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     data: str
 
 
-def parking(bus: Bus, service: str) -> Park:
-    """How `service` gives up on a message: nothing is lost, and whoever waits for the run is told."""
+Tell = Callable[[RunKey, Failure], Awaitable[None]]
+
+
+def parking(bus: Bus, service: str, tell: Tell | None = None) -> Park:
+    """How `service` gives up on a message: nothing is lost, and whoever waits for the run is told; by `tell`, else by
+    the run's answer.
+    """
+
+    async def answer(key: RunKey, failure: Failure) -> None:
+        await append(bus, key.step("answer", CLIENT), Answer(error=failure))
 
     async def park(lease: Lease, error: Exception) -> None:
         message = lease.message
@@ -49,23 +58,18 @@ def parking(bus: Bus, service: str) -> Park:
         )
         log.error("parked", action="parked", service=service, subject=message.subject, reason=letter.reason)
         await bus.mailbox.request(dead(service), encode(letter))
-        await _answer(bus, message.subject, letter)
+        try:
+            key = RunKey.of(Subject.parse(message.subject))
+        except BadSubject:
+            return
+        await (tell or answer)(key, _failure(letter))
 
     return park
 
 
-async def _answer(bus: Bus, subject: str, letter: DeadLetter) -> None:
-    try:
-        key = RunKey.of(Subject.parse(subject))
-    except BadSubject:
-        return
-    failure = Failure(
+def _failure(letter: DeadLetter) -> Failure:
+    return Failure(
         code=letter.code,
         message=f"This run could not go on: {letter.reason}",
         hint=f"The message is kept under {dead(letter.service)}. Correct it and ask again.",
     )
-    try:
-        await append(bus, key.step("answer", CLIENT), Answer(error=failure))
-    except BusUnavailable:
-        log.warning("parked without an answer", action="parked_unanswered", subject=subject)
-        raise

@@ -56,6 +56,15 @@ class Worker:
             await _hand_up(self.bus, state, state.answer.parent)
         await lease.ack()
 
+    async def give_up(self, key: RunKey, failure: Failure) -> None:
+        """End a run whose message is parked: whoever asked is told, the user or the agent that delegated."""
+        state = state_of(key, await fold(self.bus, key.everything))
+        parent = state.task.parent if state.task else None
+        state.answer = state.answer or Answer(agent=self.agent.name, parent=parent, error=failure)
+        await append(self.bus, _answer_subject(state), state.answer)
+        if parent:
+            await _hand_up(self.bus, state, parent)
+
     async def _state(self, event: Event, lease: Lease) -> RunState:
         """The fold of the run, and of its conversation where there is one to know.
 

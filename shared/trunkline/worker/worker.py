@@ -69,7 +69,7 @@ async def working(
                 bus,
                 of_agent(agent.name, ack_wait=settings.ack_wait),
                 worker.handle,
-                park=parking(bus, "agents"),
+                park=parking(bus, "agents", worker.give_up),
                 slots=settings.slots,
                 drain_seconds=settings.drain_seconds,
             )
