@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import NoReturn, TypeVar
 
 from trunkline.agent import Agent
-from trunkline.contracts.errors import BrokenFile, TrunklineError
+from trunkline.contracts.errors import BrokenFile, InvalidSettings, TrunklineError
 from trunkline.tool import Tool
 
 Named = TypeVar("Named", Agent, Tool)
@@ -31,7 +31,26 @@ class Definitions:
 
 
 def load_definitions(path: str | Path) -> Definitions:
-    """Run the file and collect its module-level agents and tools, and the tools given to agents. Raises BrokenFile."""
+    """What the file declares, every tool with its schema. Raises BrokenFile."""
+    found = collect_definitions(path)
+    check_schemas(found)
+    return found
+
+
+def check_schemas(found: Definitions) -> None:
+    """Raises BrokenFile for a tool whose signature has no schema."""
+    for tool in found.tools:
+        try:
+            tool.parameters  # noqa: B018  # asking builds it
+        except InvalidSettings as error:
+            _broken(found.path, _line_of(tool), error.what.rstrip("."), error.hint, error)
+
+
+def collect_definitions(path: str | Path) -> Definitions:
+    """Run the file and collect its module-level agents and tools, and the tools given to agents. Raises BrokenFile.
+
+    Builds no schema, and so does not load pydantic.
+    """
     file = Path(path).absolute()
     try:
         source = file.read_bytes()

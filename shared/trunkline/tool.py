@@ -1,11 +1,15 @@
-"""A tool is a typed function with declared powers. Declaring nothing grants the least."""
+"""A tool is a typed function with declared powers. Declaring nothing grants the least.
+
+Its schema is built when somebody first asks for it: a process that only runs tools never loads pydantic.
+"""
 
 from __future__ import annotations
 
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_type_hints, overload
 
 from trunkline.contracts.errors import InvalidArguments, InvalidSettings
@@ -30,13 +34,10 @@ class Tool:
     function: Function
     name: str
     description: str
-    parameters: dict[str, Any]
     timeout: float
     effect: Effect
     idempotent: bool
     approve: bool
-    _names: tuple[str, ...] = field(repr=False)
-    _model: type[BaseModel] = field(repr=False)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # whatever the function takes and gives
         return self.function(*args, **kwargs)
@@ -45,6 +46,11 @@ class Tool:
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.function)
 
+    @cached_property
+    def parameters(self) -> dict[str, Any]:
+        """The JSON schema of the arguments. Raises InvalidSettings when the signature has none."""
+        return _schema(self._model)
+
     def validate(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """The keyword arguments for the function, converted to its types. Raises InvalidArguments."""
         from pydantic import ValidationError
@@ -52,9 +58,7 @@ class Tool:
         try:
             checked = self._model.model_validate(arguments)
         except ValidationError as error:
-            raise InvalidArguments(
-                f"{self.name} cannot take these arguments: {_problems(error)}.", _usage(self.parameters)
-            ) from None
+            raise refusal(self.name, self.parameters, error) from None
         given = checked.model_fields_set
         return {name: getattr(checked, key) for key, name in _fields(self._names) if key in given}
 
@@ -75,6 +79,14 @@ class Tool:
         from trunkline.contracts.registry import ToolCard
 
         return ToolCard(executor=executor, source=source, **self.declaration())
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(inspect.signature(self.function).parameters)
+
+    @cached_property
+    def _model(self) -> type[BaseModel]:
+        return _model(self.function, self.name, self._names)
 
 
 @overload
@@ -106,7 +118,8 @@ def tool(
 
     Its signature is its schema, its docstring the description that models read. `effect="write"` says that it changes
     something outside, `idempotent` that running it again with the same call id does no harm, `approve` that a person
-    decides before each call. `timeout` is in seconds. Raises InvalidName and InvalidSettings.
+    decides before each call. `timeout` is in seconds. Raises InvalidName and InvalidSettings; types that have no schema
+    are found when the schema is first asked for, by `load_definitions` at the latest.
     """
 
     def declare(function: Function) -> Tool:
@@ -122,31 +135,30 @@ def _declare(function: Function, name: str, *, timeout: float, effect: Effect, i
         raise InvalidSettings(f"tool {name}: timeout is {timeout}.", "Give a number of seconds above zero.")
     if effect not in EFFECTS:
         raise InvalidSettings(f"tool {name}: effect is {effect!r}.", 'It is "read" or "write".')
-    names = _parameter_names(function, name)
-    model = _model(function, name, names)
+    _check_kinds(function, name)
     return Tool(
         function=function,
         name=name,
         description=inspect.getdoc(function) or "",
-        parameters=_schema(model),
         timeout=float(timeout),
         effect=effect,
         idempotent=idempotent,
         approve=approve,
-        _names=names,
-        _model=model,
     )
 
 
-def _parameter_names(function: Function, name: str) -> tuple[str, ...]:
-    parameters = inspect.signature(function).parameters.values()
-    for parameter in parameters:
+def refusal(name: str, parameters: Mapping[str, Any], error: ValidationError) -> InvalidArguments:
+    """What is wrong with the arguments, for the model that gave them."""
+    return InvalidArguments(f"{name} cannot take these arguments: {_problems(error)}.", _usage(parameters))
+
+
+def _check_kinds(function: Function, name: str) -> None:
+    for parameter in inspect.signature(function).parameters.values():
         if parameter.kind not in {parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY}:
             raise InvalidSettings(
                 f"tool {name}: the parameter {parameter} cannot be given by name.",
                 "A tool is called with named arguments: no *args, **kwargs or positional-only parameters.",
             )
-    return tuple(parameter.name for parameter in parameters)
 
 
 def _fields(names: tuple[str, ...]) -> list[tuple[str, str]]:

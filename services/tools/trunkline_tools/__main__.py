@@ -5,10 +5,12 @@ from pathlib import Path
 
 from trunkline.service import serve
 from trunkline_tools.app import tools_service
+from trunkline_tools.sandbox import lockdown
 from trunkline_tools.service_settings import ToolsSettings
 
 
 def main() -> None:
+    lockdown.hide_memory()  # it holds credentials, and tools run under the same user
     settings = ToolsSettings()
     files = [Path(argument) for argument in sys.argv[1:]]
     if files:

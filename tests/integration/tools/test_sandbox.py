@@ -1,6 +1,7 @@
 """Whatever a tool does, the executor gets a typed outcome in time, and nothing of the call is left."""
 
 import asyncio
+import ctypes
 import json
 import os
 import signal
@@ -18,9 +19,9 @@ import pytest
 
 from trunkline.contracts.errors import BrokenFile
 from trunkline.contracts.messages import Failure
+from trunkline_tools import __main__ as executor
 from trunkline_tools.sandbox.contract import Outcome, Sandbox
 from trunkline_tools.sandbox.limits import MIB, Limits
-from trunkline_tools.sandbox.nursery import SPARES
 from trunkline_tools.sandbox.zygote import ISOLATION, ZygoteSandbox
 
 FILE = Path(__file__).with_name("dangerous.py")
@@ -121,6 +122,20 @@ async def test_async_tools_models_and_dataclasses_work(sandbox: ZygoteSandbox) -
     assert await value(sandbox, "later", text="hello") == "hello"
     paid = await value(sandbox, "pay", invoice={"number": "7"})
     assert paid == [{"number": 7, "paid": True}, {"left": 1, "right": "x"}]
+
+
+async def test_a_file_of_plain_tools_is_served_without_pydantic(tmp_path: Path) -> None:
+    file = tmp_path / "light.py"
+    file.write_text(
+        HEAD + "import sys\nfrom dataclasses import dataclass\n"
+        "@dataclass\nclass Pair:\n    a: int\n    b: list[float]\n"
+        "@tool\ndef loaded(a: int): return [a, 'pydantic' in sys.modules, 'pydantic_core' in sys.modules]\n"
+        "@tool\ndef pair(a: int): return Pair(a, [0.5])\n"
+    )
+    async with ZygoteSandbox(file) as light:
+        assert await value(light, "loaded", a="3") == [3, False, False]
+        assert await value(light, "pair", a=1) == {"a": 1, "b": [0.5]}
+        assert (await failure(light, "loaded", a="x")).code == "invalid_arguments"
 
 
 async def test_what_a_tool_prints_is_counted_and_not_mixed_with_its_value(sandbox: ZygoteSandbox) -> None:
@@ -261,12 +276,55 @@ async def test_a_tool_sees_no_secret(sandbox: ZygoteSandbox) -> None:
     assert "secret" not in await value(sandbox, "kernel_environment")
 
 
+@pytest.mark.parametrize("hidden", [True, False])
+def test_a_tool_cannot_read_the_executors_environment(tmp_path: Path, hidden: bool) -> None:
+    file = tmp_path / "spy.py"
+    file.write_text(HEAD + "@tool\ndef read(pid: int) -> str:\n    return open(f'/proc/{pid}/environ').read()\n")
+    program = f"""
+        import asyncio, os
+        from trunkline_tools.sandbox import lockdown
+        from trunkline_tools.sandbox.zygote import ZygoteSandbox
+
+        async def main():
+            if {hidden}:
+                lockdown.hide_memory()
+            async with ZygoteSandbox({str(file)!r}) as sandbox:
+                outcome = await sandbox.call("read", {{"pid": os.getpid()}}, timeout=20, call_id="x")
+                print("secret" in str(outcome.value), outcome.error and outcome.error.data["error"])
+
+        asyncio.run(main())
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(program)],
+        env=os.environ | {"NATS_URL": "nats://user:secret@bus"},
+        preexec_fn=without_capabilities,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ran.stdout.split() == (["False", "PermissionError"] if hidden else ["True", "None"])
+
+
+def without_capabilities() -> None:
+    """Root may read what is hidden, by CAP_SYS_PTRACE or CAP_PERFMON; users who need not be trusted have neither."""
+    pr_capbset_drop = 24
+    for capability in range(64):
+        ctypes.CDLL(None).prctl(pr_capbset_drop, capability, 0, 0, 0)
+
+
+def test_the_executor_hides_before_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    monkeypatch.setattr("trunkline_tools.__main__.lockdown.hide_memory", lambda: done.append("hide"))
+    monkeypatch.setattr("trunkline_tools.__main__.serve", lambda _: done.append("serve"))
+    monkeypatch.setattr("sys.argv", ["trunkline_tools"])
+    executor.main()
+    assert done == ["hide", "serve"]
+
+
 async def test_a_tool_holds_nothing_but_its_own_files(sandbox: ZygoteSandbox) -> None:
     others = [asyncio.create_task(run(sandbox, "number_and_wait", number=n, seconds=0.3)) for n in range(5)]
     held = await value(sandbox, "descriptors")
-    assert {name.split(":")[0] for name in held} == {"/dev/null", "/memfd", "socket"}
-    assert len([name for name in held if name.startswith("socket:")]) == 1
-    assert set(held) >= {"/memfd:output (deleted)"}
+    assert set(held) == {"/dev/null", "/memfd:output (deleted)", "/memfd:reply (deleted)"}
     assert [(await other).value for other in others] == list(range(5))
 
 
@@ -327,9 +385,9 @@ async def test_five_hundred_calls_leave_nothing_in_the_zygote(sandbox: ZygoteSan
     mix = ["add", "fail", "exit_hard", "crash", "folder"]
     arguments: dict[str, dict[str, Any]] = {"add": {"a": 1}, "exit_hard": {"code": 1}, "folder": {"leave": "x"}}
     await asyncio.gather(*(run(sandbox, mix[n % 5], **arguments.get(mix[n % 5], {})) for n in range(500)))
-    await wait_until(lambda: len(zygote.children()) == SPARES, "no child and no zombie is left but those forked ahead")
-    own = 3 + 5  # the standard ones; its line, its wake-up pipe, its list of children, its selector
-    await wait_until(lambda: zygote.num_fds() == own + 2 * SPARES, "no descriptor is left but theirs")
+    await wait_until(lambda: not zygote.children(), "no child and no zombie is left")
+    own = 3 + 4  # the standard ones; its line, its wake-up pipe, its list of children
+    await wait_until(lambda: zygote.num_fds() == own, "no descriptor is left")
     assert zygote.memory_info().rss < memory + 2 * MIB
 
 
@@ -382,7 +440,7 @@ async def test_when_the_executor_is_killed_nothing_survives(marker: str) -> None
         await wait_until(lambda: len(sleepers(marker)) == 3, "three calls run")
         below = psutil.Process(executor.pid).children(recursive=True)
         homes = [Path(process.cwd()) for process in below if process.ppid() == executor.pid]
-        assert len(below) >= 7  # the zygote, three calls, three children of theirs, and what was forked ahead
+        assert len(below) == 7  # the zygote, three calls, three children of theirs
     finally:
         executor.kill()
         executor.wait()
@@ -416,6 +474,7 @@ async def refused(path: Path, start_timeout: float = 20) -> BrokenFile:
         ("", "it declares no agent and no tool"),
         ("import os; os._exit(4)\n", "its process ended while it was imported (exit code 4)"),
         ("import os; os.kill(os.getpid(), 9)\n", "(killed by SIGKILL)"),
+        (HEAD + "\n@tool\ndef f(a: object()): ...\n", ":3: tool f: its signature has no schema"),
         ("import time; time.sleep(1000)\n", "importing it took longer than 1 s"),
     ],
 )

@@ -97,6 +97,8 @@ def test_annotations_may_be_text_and_types_of_the_file(tmp_path: Path) -> None:
         ("", 1, "it declares no agent and no tool"),
         (HEAD + "x = Agent('no spaces')\n", 3, "agent 'no spaces' is not a valid name"),
         (HEAD + "@tool\ndef f(*x): ...\n", 3, "cannot be given by name"),
+        (HEAD + "@tool\ndef f(x: Missing): ...\n", 4, "name 'Missing' is not defined"),
+        (HEAD + "@tool\ndef f(x: 'Missing'): ...\n", 3, "f: its signature has no schema: name 'Missing'"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_line(tmp_path: Path, text: str, where: int, what: str) -> None:

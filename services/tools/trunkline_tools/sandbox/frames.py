@@ -1,5 +1,6 @@
 """What an executor and its zygote say to each other: length, kind and call, then a body. Never pickle."""
 
+import os
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,21 +12,18 @@ BROKEN = 2  # zygote: why the file did not load, as JSON
 CALL = 3  # executor: run this
 CANCEL = 4  # executor: end this call
 DONE = 5  # zygote: the call is over
-REPLY = 6  # a call's own process to its zygote: the value or the error
 
 UNTOUCHED = 0  # the zygote let the call end by itself
 TIMED_OUT = 1
 FLOODED = 2
 CANCELLED = 3
 NOT_STARTED = 4
-TOO_LONG = 5
 
 LONGEST_ORDER = 16 * 1024 * 1024
 
 _header = struct.Struct("!IBQ")
-_call = struct.Struct("!dHH")
+_call = struct.Struct("!d?HH")
 _done = struct.Struct("!iBQQQQI")
-_reply = struct.Struct("!QQ")
 
 
 class Frame(NamedTuple):
@@ -35,9 +33,10 @@ class Frame(NamedTuple):
 
 
 class Order(NamedTuple):
-    """The body of CALL. `seconds` is the total time-out, `arguments` JSON."""
+    """The body of CALL. `seconds` is the total time-out, `arguments` JSON; `checked` ones fit the signature."""
 
     seconds: float
+    checked: bool
     tool: str
     call_id: str
     arguments: bytes
@@ -60,12 +59,11 @@ def frame(kind: int, call: int, body: bytes) -> bytes:
     return _header.pack(len(body), kind, call) + body
 
 
-class Reply(NamedTuple):
-    """The body of REPLY: what the process itself says that it took, and `v` or `e` with JSON."""
-
-    cpu_us: int
-    max_rss_kib: int
-    body: bytes
+def send(fd: int, kind: int, call: int, body: bytes) -> None:
+    """Raises ConnectionError."""
+    rest = memoryview(frame(kind, call, body))
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 class Frames:
@@ -93,15 +91,15 @@ class Frames:
 
 def pack_order(order: Order) -> bytes:
     tool, call_id = order.tool.encode(), order.call_id.encode()
-    return _call.pack(order.seconds, len(tool), len(call_id)) + tool + call_id + order.arguments
+    return _call.pack(order.seconds, order.checked, len(tool), len(call_id)) + tool + call_id + order.arguments
 
 
 def unpack_order(body: bytes) -> Order:
-    seconds, tool, call_id = _call.unpack_from(body)
+    seconds, checked, tool, call_id = _call.unpack_from(body)
     start = _call.size
     middle = start + tool
     end = middle + call_id
-    return Order(seconds, body[start:middle].decode(), body[middle:end].decode(), body[end:])
+    return Order(seconds, checked, body[start:middle].decode(), body[middle:end].decode(), body[end:])
 
 
 def pack_ending(ending: Ending) -> bytes:
@@ -116,16 +114,3 @@ def unpack_ending(body: bytes) -> Ending:
         raise WireViolation(f"not the end of a call: {error}.") from error
     end = _done.size + length
     return Ending(status, cause, duration, cpu, rss, output, body[_done.size : end], body[end:])
-
-
-def pack_reply(reply: Reply) -> bytes:
-    return _reply.pack(reply.cpu_us, reply.max_rss_kib) + reply.body
-
-
-def unpack_reply(body: bytes) -> Reply:
-    """Raises WireViolation."""
-    try:
-        cpu_us, max_rss_kib = _reply.unpack_from(body)
-    except struct.error as error:
-        raise WireViolation(f"not a reply: {error}.") from error
-    return Reply(cpu_us, max_rss_kib, body[_reply.size :])

@@ -29,7 +29,7 @@ def kernel_limits(limits: Limits) -> list[tuple[int, int]]:
     wanted = [
         (resource.RLIMIT_AS, limits.memory_bytes + _address_space()),
         (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_FSIZE, limits.file_bytes),
+        (resource.RLIMIT_FSIZE, max(limits.file_bytes, limits.reply_bytes + 1)),  # the reply is a file, too
         (resource.RLIMIT_NOFILE, limits.open_files),
         (resource.RLIMIT_NPROC, limits.processes),
     ]

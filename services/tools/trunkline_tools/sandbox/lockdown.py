@@ -39,16 +39,15 @@ def die_with(parent: int, how: int = signal.SIGKILL) -> None:
         os._exit(0)
 
 
-def enter_call(zygote: int, limits: list[tuple[int, int]]) -> None:
-    """The state in which a tool runs: own process group, bounded, and gone when its zygote is."""
+def enter_call(zygote: int, limits: list[tuple[int, int]], seconds: float) -> None:
+    """The state in which a tool runs: own process group, bounded, and gone when its zygote is.
+
+    Should nobody be there to keep the time-out, the kernel ends what still computes.
+    """
     os.setpgid(0, 0)
     die_with(zygote)
     for kind, value in limits:
         resource.setrlimit(kind, (value, value))
-
-
-def bound_cpu(seconds: float) -> None:
-    """Should nobody be there to keep the time-out, the kernel ends what still computes."""
     cpu = int(seconds) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
 

@@ -20,7 +20,8 @@ PASSED_ON = ("PATH", "LANG")
 GOODBYE_SECONDS = 3.0
 STDERR = "stderr.txt"
 BOOT = """
-import json, sys
+import json, os, sys
+del os.environ["LD_BIND_NOW"]
 config = json.loads(sys.argv[1])
 sys.path[:] = config.pop("sys_path")
 from trunkline_tools.sandbox.zygote_process import main
@@ -92,4 +93,10 @@ def _search_path() -> list[str]:
 def _clean_environment(home: Path) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}  # noqa: TID251  # what is not passed on
     # Looking for pydantic plugins would import a third more than the zygote needs, and each fork copies its pages.
-    return passed | {"HOME": str(home), "TMPDIR": str(home), "PYDANTIC_DISABLE_PLUGINS": "__all__"}
+    # What the loader left for later would be looked up again in each fork.
+    return passed | {
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "PYDANTIC_DISABLE_PLUGINS": "__all__",
+        "LD_BIND_NOW": "1",
+    }

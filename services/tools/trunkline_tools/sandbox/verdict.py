@@ -40,9 +40,9 @@ def failed(tool: str, reason: str, what: str, hint: str) -> Failure:
 
 
 def _judge(tool: str, ending: frames.Ending, limits: Limits, seconds: float) -> tuple[Any, Failure | None]:
-    if ending.cause not in {frames.UNTOUCHED, frames.TOO_LONG}:
+    if ending.cause != frames.UNTOUCHED:
         return None, _ended(tool, ending, limits, seconds)
-    if ending.cause == frames.TOO_LONG or len(ending.reply) > limits.reply_bytes:
+    if len(ending.reply) > limits.reply_bytes:
         what = f"returned more than {limits.reply_bytes} bytes"
         return None, failed(tool, "bad_output", what, "Return less, or a reference to it.")
     if os.WIFSIGNALED(ending.status):

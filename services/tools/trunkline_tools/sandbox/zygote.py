@@ -1,27 +1,33 @@
 """Runs the tools of one definitions file: a zygote that has imported it, and a fork of that for each call."""
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 import orjson
+from pydantic_core import SchemaError
 
 from trunkline.contracts.errors import BrokenFile, InvalidArguments, InvalidName
 from trunkline.contracts.ids import tool_token
 from trunkline.contracts.messages import Failure
 from trunkline.contracts.registry import ToolCard
 from trunkline_tools.sandbox import frames
+from trunkline_tools.sandbox.arguments import Check, packed
 from trunkline_tools.sandbox.contract import Outcome
 from trunkline_tools.sandbox.limits import Limits
 from trunkline_tools.sandbox.link import Link
+from trunkline_tools.sandbox.plain import NotPlainError
 from trunkline_tools.sandbox.spawn import Spawned, spawn, stop
 from trunkline_tools.sandbox.verdict import failed, verdict
 
 ISOLATION = "process+rlimits"
 GRACE = 5.0
+UNREADABLE = (
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(msgspec.MsgspecError, SchemaError, InvalidName, NotPlainError),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +36,7 @@ class Offer:
 
     version: str
     cards: tuple[ToolCard, ...]
+    checks: dict[str, Check]
 
 
 class ZygoteSandbox:
@@ -72,11 +79,11 @@ class ZygoteSandbox:
         return self._offer.cards if self._offer else ()
 
     async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str) -> Outcome:
+        check = self._offer.checks.get(tool) if self._offer else None
         try:
-            order = frames.Order(timeout, tool, call_id, orjson.dumps(arguments))
-        except (TypeError, ValueError) as error:
-            refusal = InvalidArguments(f"{tool} cannot take these arguments: {error}.", "Give JSON values.")
-            return Outcome(error=Failure.of(refusal), isolation=ISOLATION)
+            order = frames.Order(timeout, check is not None, tool, call_id, packed(tool, arguments, check))
+        except InvalidArguments as error:
+            return Outcome(error=Failure.of(error), isolation=ISOLATION)
         async with self._slots:
             try:
                 link = await self._link()
@@ -146,19 +153,24 @@ class ZygoteSandbox:
             told = orjson.loads(greeting.body)
             if greeting.kind == frames.BROKEN:
                 raise BrokenFile(str(told["message"]), str(told["hint"]), **told["data"])
-            offer = Offer(str(told["version"]), tuple(self._cards(told["version"], told["tools"])))
-        except (ValueError, TypeError, LookupError, msgspec.MsgspecError, InvalidName) as error:
+            offer = self._read(str(told["version"]), told["tools"])
+        except UNREADABLE as error:
             raise BrokenFile(f"{self._path}:1: its process does not speak our protocol: {error}.") from error
         if self._offer is not None and self._offer.version != offer.version:
             raise BrokenFile(f"{self._path}:1: it has changed since it was registered.", "Restart the executor.")
         self._offer = offer
 
-    def _cards(self, version: str, tools: Iterable[dict[str, Any]]) -> Iterable[ToolCard]:
+    def _read(self, version: str, tools: list[dict[str, Any]]) -> Offer:
+        source = f"{self._path.name}@{version}"
+        ours = {"executor": self._executor, "source": source, "isolation": ISOLATION}
+        cards, checks = [], {}
         for each in tools:
             tool_token(str(each["tool"]))
-            source = f"{self._path.name}@{version}"
-            ours = {"executor": self._executor, "source": source, "isolation": ISOLATION}
-            yield msgspec.convert(each | ours, ToolCard)
+            card = msgspec.convert(each | ours, ToolCard)
+            cards.append(card)
+            if each["fields"] is not None:
+                checks[card.tool] = Check(card, each["fields"])
+        return Offer(version, tuple(cards), checks)
 
     async def _stop(self, only: Link | None = None) -> None:
         spawned = self._spawned

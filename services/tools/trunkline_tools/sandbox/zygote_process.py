@@ -3,20 +3,19 @@
 import gc
 import json
 import os
-import shutil
 import signal
-import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 from trunkline.contracts.errors import BrokenFile, InvalidArguments
-from trunkline.definitions import load_definitions
+from trunkline.definitions import collect_definitions
 from trunkline.tool import Tool
-from trunkline_tools.sandbox import frames, lockdown
+from trunkline_tools.sandbox import describe, frames, lockdown
 from trunkline_tools.sandbox.limits import Limits
 from trunkline_tools.sandbox.nursery import Nursery
+from trunkline_tools.sandbox.zygote_child import rehearse
 
 
 def main(config: dict[str, Any]) -> None:
@@ -24,33 +23,45 @@ def main(config: dict[str, Any]) -> None:
     lockdown.die_with(config["executor"], signal.SIGTERM)
     lockdown.no_new_privileges()
     lockdown.adopt_orphans()
-    line = socket.socket(fileno=config["socket"])
-    line.set_inheritable(False)
+    line = config["socket"]
+    os.set_inheritable(line, False)
     sys.path.append(os.path.dirname(config["path"]))  # noqa: PTH120  # tools may import their neighbours late
     try:
-        found = load_definitions(config["path"])
+        found = collect_definitions(config["path"])
     except BrokenFile as error:
-        told = {"message": error.what, "hint": error.hint, "data": error.data}
-        line.sendall(frames.frame(frames.BROKEN, 0, json.dumps(told).encode()))
+        frames.send(line, frames.BROKEN, 0, describe.broken(error))
         return
-    tools = {tool.name: tool for tool in found.tools}
-    _warm(tools)
-    nursery = Nursery(line, tools, Limits(**config["limits"]), config["home"])
-    ready = {"version": found.version, "tools": [tool.declaration() for tool in found.tools]}
-    line.sendall(frames.frame(frames.READY, 0, json.dumps(ready).encode()))
-    nursery.serve()
-    shutil.rmtree(config["home"], ignore_errors=True)  # when the executor was killed, nobody else does
+    kind, body = describe.greeting(found)
+    if kind == frames.READY:
+        _warm(found.tools, json.loads(body)["tools"])
+        nursery = Nursery(line, {tool.name: tool for tool in found.tools}, Limits(**config["limits"]), config["home"])
+        frames.send(line, kind, 0, body)
+        nursery.serve()
+        _remove(config["home"])
+    elif kind == frames.BROKEN:
+        frames.send(line, kind, 0, body)
 
 
-def _warm(tools: Mapping[str, Tool]) -> None:
+def _remove(home: str) -> None:
+    """When the executor was killed, nobody else does."""
+    import shutil
+
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _warm(tools: Iterable[Tool], told: Iterable[dict[str, Any]]) -> None:
     """Whatever is imported or built on first use is built here, once, instead of in every child."""
-    for tool in tools.values():
-        with suppress(InvalidArguments):
-            tool.validate({"": None})
+    for tool, what in zip(tools, told, strict=True):
+        if what["fields"] is None:
+            with suppress(InvalidArguments):
+                tool.validate({"": None})
+        if not what["light"]:
+            import pydantic_core  # noqa: F401  # for results
         if tool.is_async:
             import asyncio
 
             asyncio.run(asyncio.sleep(0))
+    rehearse()
     gc.collect()
     gc.disable()
     gc.freeze()
