@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import sys
 import traceback
@@ -58,7 +57,7 @@ def collect_definitions(path: str | Path) -> Definitions:
         raise BrokenFile(
             f"{file} cannot be read: {error.strerror or error}.", "Give the path of a Python file.", file=str(file)
         ) from error
-    version = hashlib.sha256(source).hexdigest()[:12]
+    version = _short_hash(source)
     module = _run(file, source, version)
     values = list(vars(module).values())
     agents = _unique((value for value in values if isinstance(value, Agent)), file)
@@ -90,8 +89,13 @@ def _line_of(value: Agent | Tool) -> int:
     return value.function.__code__.co_firstlineno if isinstance(value, Tool) else 1
 
 
+def _short_hash(data: bytes) -> str:
+    """The hash by which Python knows its source files; hashlib would load OpenSSL, which every fork then carries."""
+    return importlib.util.source_hash(data).hex()[:12]
+
+
 def _run(file: Path, source: bytes, version: str) -> ModuleType:
-    name = f"trunkline_file_{hashlib.sha256(bytes(file)).hexdigest()[:8]}_{version}"
+    name = f"trunkline_file_{_short_hash(bytes(file))}_{version}"
     spec = importlib.util.spec_from_file_location(name, file)
     if spec is None:
         _broken(file, 1, "its name does not end in .py", "Rename the file.")

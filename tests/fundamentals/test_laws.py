@@ -10,12 +10,16 @@ from pathlib import Path
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import CountingModel, Platform, kinds
 from trunkline import Agent, Run
-from trunkline.bus import append, fold
+from trunkline.bus import Lease, LeaseLoop, append, fold
+from trunkline.bus.consumers import of_tool
+from trunkline.bus.dead import parking
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Call, Note, Prompt, Request, Result, Started, Task
 from trunkline.contracts.subjects import RunKey
 from trunkline.worker import WorkerSettings, working
+from trunkline_tools.app import tools_service
+from trunkline_tools.service_settings import ToolsSettings
 
 QUICK = WorkerSettings(ack_wait=1.0, drain_seconds=0.0)
 
@@ -123,6 +127,45 @@ async def test_a_recorded_result_is_not_computed_again(platform: Platform, tmp_p
     results = [event.fact for event in await fold(platform.bus, key.everything) if isinstance(event.fact, Result)]
     assert [result.value for result in results] == ["earlier"]
     assert not book.exists()
+
+
+async def test_a_result_that_is_there_when_its_call_comes_again_is_not_computed_again(
+    platform: Platform, tmp_path: Path
+) -> None:
+    """An executor recorded the result and died before its acknowledgement."""
+    key, count, file = a_request(), tmp_path / "count", tmp_path / "tally.py"
+    file.write_text(TALLY)
+
+    async def record_and_die(lease: Lease) -> None:
+        await append(platform.bus, key.step("result", "flow", "1"), Result(tool="tally", value=1))
+        await lease.retry(0.0)
+
+    async with LeaseLoop(platform.bus, of_tool("tally"), record_and_die, park=parking(platform.bus, "x")).running():
+        await append(platform.bus, key.step("call", "tally", "1"), Call(agent="flow", arguments={"file": str(count)}))
+        await wait_for_kinds(platform, key, "result")
+    tools = tools_service(ToolsSettings(nats_url=platform.bus.url, tool_files=[file], mcp=False, timers=False))
+    async with tools.work(platform.bus):
+        await _all_acked(platform, "tool-tally")
+    assert not count.exists()
+
+
+TALLY = """
+from trunkline import tool
+
+@tool
+def tally(file: str) -> int:
+    "Leave a mark."
+    with open(file, "a") as marks:
+        marks.write("x")
+    return 1
+"""
+
+
+async def wait_for_kinds(platform: Platform, key: RunKey, kind: str) -> None:
+    async def there() -> bool:
+        return kind in kinds(await fold(platform.bus, key.everything))
+
+    await wait_until(there, f"a {kind}")
 
 
 async def _all_acked(platform: Platform, consumer: str) -> None:

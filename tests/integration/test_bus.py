@@ -64,6 +64,14 @@ async def test_a_fold_of_more_steps_than_one_answer_holds_is_complete(bus: Bus) 
     assert {event.subject.step for event in events} == {str(n) for n in range(1100)}
 
 
+async def test_a_fold_that_is_older_than_it_must_be_is_not_accepted(bus: Bus) -> None:
+    key = a_run()
+    stored = await append(bus, key.step("request", "router"), Request(text="q"))
+    assert len(await fold(bus, key.everything, at_least=stored.sequence)) == 1
+    with pytest.raises(BusUnavailable, match="behind message"):
+        await fold(bus, key.everything, at_least=stored.sequence + 1)
+
+
 async def test_a_large_fact_travels_as_a_reference(bus: Bus) -> None:
     key = a_run()
     text = "long " * 40_000
