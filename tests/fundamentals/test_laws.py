@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import pytest
 
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import CountingModel, Platform, kinds
 from trunkline import Agent, Run
 from trunkline.bus import Lease, LeaseLoop, append, fold
-from trunkline.bus.consumers import of_tool
+from trunkline.bus.consumers import of_agent, of_tool
 from trunkline.bus.dead import parking
-from trunkline.contracts.dialog import ModelQuery, ModelReply
+from trunkline.contracts.dialog import ModelQuery, ModelReply, ToolSpec
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Call, Note, Prompt, Request, Result, Started, Task
+from trunkline.contracts.messages import Answer, Call, Note, Prompt, Request, Result, Started, Task
 from trunkline.contracts.subjects import RunKey
+from trunkline.run.run import Surroundings
 from trunkline.worker import WorkerSettings, working
+from trunkline.worker.turn import Worker
 from trunkline_tools.app import tools_service
 from trunkline_tools.service_settings import ToolsSettings
 
@@ -201,3 +206,97 @@ async def test_the_router_decides_once_whatever_it_is_asked_again(platform: Plat
         await _all_acked(platform, "router")
     tasks = [event for event in await fold(platform.bus, key.everything) if isinstance(event.fact, Task)]
     assert [event.subject.name for event in tasks] == ["elsewhere"]
+
+
+async def test_a_turn_whose_carrier_comes_again_is_the_same_turn(platform: Platform, tmp_path: Path) -> None:
+    """Two calls were issued, one has returned, the worker died before its acknowledgement."""
+    agent, key = Agent("flow", tools=["double"]), a_request()
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        one, two = await asyncio.gather(run.call("double", number=1), run.sleep(2.5))
+        return f"{one} {two}"
+
+    async def issue_and_die(lease: Lease) -> None:
+        worker = Worker(platform.bus, agent, platform.model, await surroundings_of(platform, agent), "w1")
+        lease.ack = _never  # type: ignore[method-assign]  # the worker dies before it says that it is done
+        await worker.handle(lease)
+        await wait_for_kinds(platform, key, "result")
+        await lease.retry(0.0)
+
+    loop = LeaseLoop(platform.bus, of_agent("flow", ack_wait=1.0), issue_and_die, park=parking(platform.bus, "x"))
+    async with loop.running():
+        task = Task(text="go", first=True)
+        await append(platform.bus, key.step("task", "flow"), task)
+        await wait_for_kinds(platform, key, "result")
+        await wait_until(lambda: loop.busy == 0, "the first worker is gone")
+    async with platform.run(agent, settings=QUICK):
+        await until_answered(platform, key)
+    answers = [event.fact for event in await fold(platform.bus, key.everything) if isinstance(event.fact, Answer)]
+    assert [(answer.text, answer.error) for answer in answers] == [("2 None", None)]
+
+
+async def _never() -> None:
+    """An acknowledgement that nobody sends."""
+
+
+async def surroundings_of(platform: Platform, agent: Agent) -> Surroundings:
+    async def there(_: object) -> bool:
+        return True
+
+    async def no_specs(_: object) -> list[ToolSpec]:
+        return []
+
+    return Surroundings(str, no_specs, there, there)
+
+
+class BadModel(CountingModel):
+    """Ends as client libraries should not."""
+
+    def __init__(self, failure: BaseException | str) -> None:
+        super().__init__()
+        self._failure = failure
+
+    async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
+        self.asked.append(query)
+        if isinstance(self._failure, BaseException):
+            raise self._failure
+        on_text(self._failure)
+        return ModelReply(model=query.model, text=self._failure)
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (asyncio.CancelledError("a leaked scope"), "model_failed"),
+        (KeyError("a bug"), "model_failed"),
+        ("half a face: \ud83d", "half a face: ?"),
+    ],
+)
+async def test_what_was_paid_ends_in_a_fact_whatever_the_client_does(
+    platform: Platform, failure: BaseException | str, expected: str
+) -> None:
+    platform.model = BadModel(failure)
+    async with platform.run(Agent("plain"), settings=QUICK):
+        answer, events = await platform.ask("hello")
+    assert expected in answer
+    assert kinds(events).count("model") == 1
+    assert len(platform.model.asked) == 1
+
+
+async def test_code_that_leaves_or_cancels_itself_is_a_failure_of_the_run(platform: Platform) -> None:
+    leaver, canceller = Agent("leaver"), Agent("canceller")
+
+    @leaver.flow
+    async def leave(run: Run) -> str:
+        sys.exit(3)
+
+    @canceller.flow
+    async def cancel(run: Run) -> str:
+        raise asyncio.CancelledError
+
+    async with platform.run(leaver, canceller, settings=QUICK):
+        left, _ = await platform.ask("go", agent="leaver")
+        cancelled, _ = await platform.ask("go", agent="canceller")
+    assert "called sys.exit(3)" in left
+    assert "cancelled itself" in cancelled

@@ -12,7 +12,7 @@ import structlog
 from faststream.nats import NatsBroker
 from pydantic import BaseModel
 
-from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event
+from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event, recorded
 from trunkline.bus.consumers import of_router
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS
@@ -60,6 +60,9 @@ class Router:
         if not isinstance(event.fact, Request):
             raise BadMessage(f"{lease.message.subject} is not a request.")
         key = RunKey.of(event.subject)
+        if lease.delivery > 1 and await recorded(self.bus, str(key.step("answer", CLIENT))):
+            await lease.ack()
+            return
         found = dispatch(event.fact, self.routes, self.settings)
         if found.refusal:
             if not self.routes.agents() and lease.delivery < PATIENCE and not event.fact.agent:

@@ -36,15 +36,17 @@ async def watch(
             hints.put_nowait(None)
         else:
             await publish()
-        try:
-            async with asyncio.timeout(seconds):
-                while True:
-                    for item in await _next(bus, view, hints):
-                        yield item
-                        if isinstance(item, Answered):
-                            return
-        except TimeoutError as error:
-            raise _too_late(key, seconds) from error
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            try:
+                async with asyncio.timeout_at(deadline):
+                    items = await _next(bus, view, hints)
+            except TimeoutError as error:
+                raise _too_late(key, seconds) from error
+            for item in items:
+                yield item
+                if isinstance(item, Answered):
+                    return
 
 
 async def answer_of(bus: Bus, key: RunKey, publish: Callable[[], Awaitable[None]], seconds: float) -> Answered:

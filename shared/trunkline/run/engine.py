@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from trunkline.bus import Bus, Recorded, append
 from trunkline.contracts.codec import Event
-from trunkline.contracts.errors import BusUnavailable, CallerMistake, Closing, Divergence
+from trunkline.contracts.errors import BusUnavailable, CallerMistake, Closing, Divergence, RunFailed
 from trunkline.contracts.messages import Call, Fact, Note, Parent, Result, Task, Turn
 from trunkline.contracts.subjects import RunKey, Subject
 from trunkline.run.naming import begin_naming
@@ -56,6 +56,7 @@ class Engine:
         self.delivery = delivery
         self._wanted: dict[str, Wanted] = {}
         self._waiting: set[asyncio.Task[Any] | None] = set()
+        self._turn = turn_number(state)
         self._busy = 0
         self._moves = 0
         self._moved = asyncio.Event()
@@ -76,7 +77,9 @@ class Engine:
                 if await self._stands_still(task):
                     await self._issue()
                     raise Suspended("the turn is on the log")
-            return await task
+            if task.cancelled():
+                raise RunFailed("The agent's code cancelled itself.", "Await what you cancel, and catch its end.")
+            return task.result()
         finally:
             if not task.done():
                 task.cancel()
@@ -96,9 +99,13 @@ class Engine:
             self._move()
 
     async def result_of(self, wanted: Wanted) -> Result:
-        """The recorded result of a step; waits for ever when there is none, and the turn is issued meanwhile."""
+        """The recorded result of a step; waits for ever when there is none, and the turn is issued meanwhile.
+
+        Results of the turn that is being worked on are not served: when its carrier comes again, some may be there
+        already, and the turn must still be the same one.
+        """
         found = self.state.results.get(wanted.step)
-        if found:
+        if found and found[1].turn.number < self._turn:
             self.check(wanted.step, found[1].input_hash, wanted.input_hash)
             return found[1]
         self._wanted[wanted.step] = wanted
@@ -139,7 +146,7 @@ class Engine:
             raise CallerMistake(
                 f"{len(wanted)} calls at once are more than {MAX_FAN_OUT}.", "Ask for fewer things side by side."
             )
-        turn = Turn(number=turn_number(self.state), of=len(wanted))
+        turn = Turn(number=self._turn, of=len(wanted))
         if len(wanted) == 1:
             await self._issue_one(wanted[0], turn)
         else:
@@ -174,7 +181,10 @@ class Engine:
 
 async def _named(flow: Coroutine[Any, Any, str]) -> str:
     begin_naming()
-    return await flow
+    try:
+        return await flow
+    except SystemExit as error:
+        raise RunFailed(f"The agent's code called sys.exit({error.code!r}).", "Return or raise an error.") from error
 
 
 async def _forever() -> NoReturn:

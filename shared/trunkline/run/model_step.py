@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Awaitable, Callable
 
 import msgspec
+import structlog
 
 from trunkline.bus import append
 from trunkline.bus.live import publish_delta
+from trunkline.contracts.codec import decode, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.errors import DeadlinePassed, ModelFailed, Superseded, TrunklineError
 from trunkline.contracts.messages import Delta, Failure, Model, Prompt
 from trunkline.models.port import ModelClient
 from trunkline.run.engine import Engine
 from trunkline.run.state import next_attempt
+
+log = structlog.get_logger("trunkline.run")
 
 FLUSH_SECONDS = 0.04
 
@@ -88,13 +93,44 @@ class ModelCalls:
             fact = msgspec.structs.replace(fact, error=Failure.of(late))
         except TrunklineError as error:
             fact = msgspec.structs.replace(fact, error=Failure.of(error))
+        except (Exception, asyncio.CancelledError) as error:
+            if _is_told_to_stop():
+                raise
+            fact = msgspec.structs.replace(fact, error=_unexpected(query.model, error))
         else:
             fact = msgspec.structs.replace(
                 fact, model=reply.model, text=reply.text, calls=reply.calls, usage=reply.usage, finish=reply.finish
             )
         finally:
             await teller.finish()
-        return msgspec.structs.replace(fact, latency_ms=_ms_since(started), first_text_ms=teller.first_text_ms(started))
+        fact = msgspec.structs.replace(fact, latency_ms=_ms_since(started), first_text_ms=teller.first_text_ms(started))
+        return _speakable(fact)
+
+
+def _is_told_to_stop() -> bool:
+    """Whether our own task is being cancelled; a client library may also let a cancellation of its own get out."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _unexpected(model: str, error: BaseException) -> Failure:
+    """What was paid must end in a recorded fact, whatever the client library does."""
+    log.error("the model client failed", action="model_client_failed", model=model, exc_info=error)
+    return Failure(
+        code=ModelFailed.code,
+        message=f"The client of {model} failed: {type(error).__name__}: {error}",
+        hint="Ask again; its traceback is in the worker's log.",
+    )
+
+
+def _speakable(fact: Model) -> Model:
+    """Without lone surrogates, which a model may produce and UTF-8 cannot say."""
+    try:
+        encode(fact)
+    except UnicodeEncodeError:
+        text = json.dumps(msgspec.to_builtins(fact), ensure_ascii=False)
+        return decode(text.encode(errors="replace"), Model)
+    return fact
 
 
 class _Teller:
@@ -137,7 +173,7 @@ class _Teller:
             await asyncio.sleep(FLUSH_SECONDS)
 
     async def _tell(self) -> None:
-        text, self._pieces = "".join(self._pieces), []
+        text, self._pieces = "".join(self._pieces).encode(errors="replace").decode(), []
         if text:
             await publish_delta(self._engine.bus, self._engine.key, msgspec.structs.replace(self._delta, text=text))
 

@@ -51,7 +51,9 @@ class Worker:
             except Suspended:
                 await lease.ack()
                 return
-            await append(self.bus, _answer_subject(state), state.answer)
+            written = await append(self.bus, _answer_subject(state), state.answer)
+            if written.event and isinstance(written.event.fact, Answer):
+                state.answer = written.event.fact
         if state.answer is not None and state.answer.parent:
             await _hand_up(self.bus, state, state.answer.parent)
         await lease.ack()
