@@ -22,7 +22,7 @@ import orjson
 
 from bench import report
 from bench.measure import Level, level, median
-from bench.processes import LEDGER, PLATFORM, RAW, Launching, Side, started
+from bench.processes import INLINE, LEDGER, PLATFORM, RAW, Launching, Side, started
 from bench.raw import STREAM
 from bench.wiretap import overheard
 from trunkline.bus import Bus, provision
@@ -44,6 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=3, help="repetitions of each level; the median counts")
     parser.add_argument("--only", choices=list(STREAMS))
     parser.add_argument("--ledger", action="store_true", help="let the ledger read along (the platform has one more)")
+    parser.add_argument("--inline-tool", action="store_true", help="call the tool without a process of its own")
     parser.add_argument("--uvloop", action="store_true", help="all Python processes on uvloop, which must be installed")
     parser.add_argument("--profile", action="store_true", help="where each process's CPU time goes; slows it a little")
     return parser.parse_args()
@@ -59,7 +60,14 @@ async def measure(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         found = await _levels(options, bus, sides)
         rss = {side.name: side.rss() for side in sides}
         counts = {} if options.profile else {side.name: await _messages(server.url, side) for side in sides}
-    return {"ledger": options.ledger, "uvloop": options.uvloop, "levels": found, "rss_mib": rss, "messages": counts}
+    return {
+        "ledger": options.ledger,
+        "uvloop": options.uvloop,
+        "inline_tool": options.inline_tool,
+        "levels": found,
+        "rss_mib": rss,
+        "messages": counts,
+    }
 
 
 @contextlib.asynccontextmanager
@@ -71,7 +79,8 @@ async def _sides(
     await bus.api(f"STREAM.CREATE.{STREAM}", trunk | {"name": STREAM, "subjects": ["raw.>"]})
     environment = os.environ | {"NATS_URL": server.url, "TRUNKLINE_DATA": str(folder), "TRUNKLINE_LOG_FORMAT": "json"}
     launching = Launching(environment, folder, options.uvloop, folder if options.profile else None)
-    modules = {"platform": PLATFORM | (LEDGER if options.ledger else {}), "raw": RAW}
+    platform = PLATFORM | (LEDGER if options.ledger else {}) | (INLINE if options.inline_tool else {})
+    modules = {"platform": platform, "raw": RAW}
     async with contextlib.AsyncExitStack() as stack:
         yield [
             await stack.enter_async_context(started(name, modules[name], server.url, server.pid, launching))

@@ -26,6 +26,7 @@ PLATFORM = {
     "agents": ["trunkline_agents", str(HERE / "adder.py")],
     "tools": ["trunkline_tools", str(HERE / "adder.py")],
 }
+INLINE = {"tools": ["bench.inline_tools", str(HERE / "adder.py")]}
 LEDGER = {"ledger": ["trunkline_ledger"]}
 RAW = {"router": ["bench.raw", "router"], "agents": ["bench.raw", "agent"], "tools": ["bench.raw", "tool"]}
 
