@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -10,11 +12,13 @@ import pytest
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import Platform, kinds
 from trunkline import Agent, Run
-from trunkline.bus import append, fold
-from trunkline.contracts.errors import InvalidName, InvalidQuestion
+from trunkline.bus import StoredMessage, append, fold
+from trunkline.contracts.codec import encode
+from trunkline.contracts.errors import InvalidName, InvalidQuestion, TrunklineError
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Cancel, Request
+from trunkline.contracts.messages import Answer, Call, Cancel, Failure, Parent, Request, Result, Task, Turn
 from trunkline.contracts.subjects import Kind, RunKey, timer_due
+from trunkline.run.ending import fail_call
 
 
 def a_flow_that_calls(tool: str, **arguments: object) -> Agent:
@@ -214,3 +218,90 @@ async def test_a_parked_message_of_a_delegated_run_is_told_to_the_agent_that_ask
 
 def run_key(run: Run) -> RunKey:
     return RunKey.checked(run.id, run.conversation)
+
+
+async def test_a_sleep_without_end_is_refused_and_the_delegated_run_goes_on(platform: Platform) -> None:
+    asker, helper = Agent("asker"), Agent("helper")
+
+    @asker.flow
+    async def ask(run: Run) -> str:
+        return await run.ask("helper", "wait")
+
+    @helper.flow
+    async def help_out(run: Run) -> str:
+        with contextlib.suppress(TrunklineError):
+            await run.sleep(float("inf"))
+        return "went on"
+
+    async with platform.run(asker, helper):
+        answer, _ = await platform.ask("go", agent="asker")
+    assert answer == "went on"
+    assert await parked(platform) == []
+
+
+async def test_a_call_whose_handling_fails_for_good_is_told_to_its_agent(platform: Platform) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    call = Call(agent="flow", input_hash="h", turn=Turn(number=3, of=2))
+    recorded = await append(platform.bus, key.step("call", "absent", "7"), call)
+    message = StoredMessage(str(key.step("call", "absent", "7")), recorded.sequence, datetime.now(UTC), encode(call))
+    failure = Failure(code="bad_message", message="no good")
+    await fail_call(platform.bus, message, key, failure)
+    events = await fold(platform.bus, key.everything)
+    assert [str(event.subject) for event in events[1:]] == [str(key.step("result", "flow", "7"))]
+    result = events[-1].fact
+    assert isinstance(result, Result)
+    assert (result.tool, result.turn, result.input_hash, result.error) == ("absent", call.turn, "h", failure)
+
+
+@pytest.mark.parametrize("name", ["add", "timer"])
+@pytest.mark.parametrize("raw", [b"\xff", b'{"agent":"a b","arguments":{"seconds":-1}}'])
+async def test_a_parked_call_that_names_no_agent_ends_a_delegated_run_for_its_parent(
+    platform: Platform, name: str, raw: bytes
+) -> None:
+    conversation = new_conversation_id()
+    parent, child = (RunKey.checked(new_run_id(), conversation) for _ in range(2))
+    failure = Failure(code="bad_message", message="no good")
+    by = Parent(run=parent.run, agent="asker", step="1", input_hash="h")
+    await append(platform.bus, child.step("task", "helper"), Task(text="q", parent=by))
+    subject = child.step("call", name, "9")
+    await fail_call(platform.bus, StoredMessage(str(subject), 1, datetime.now(UTC), raw), child, failure)
+    assert [str(event.subject) for event in await fold(platform.bus, parent.everything)] == [
+        str(parent.step("result", "asker", "1"))
+    ]
+    answers = [event for event in await fold(platform.bus, child.everything) if event.subject.kind == "answer"]
+    assert [event.subject.name for event in answers] == ["asker"]
+
+
+@pytest.mark.parametrize("name", ["add", "timer"])
+async def test_garbage_that_calls_in_a_delegated_run_is_told_to_its_parent(platform: Platform, name: str) -> None:
+    asker, helper = Agent("asker"), Agent("helper")
+
+    @asker.flow
+    async def ask(run: Run) -> str:
+        return await run.ask("helper", "wait")
+
+    @helper.flow
+    async def help_out(run: Run) -> str:
+        await platform.bus.client.publish(str(run_key(run).step("call", name, "9")), b"\xff poison")
+        await run.sleep(60)
+        return "never"
+
+    async with platform.run(asker, helper):
+        answer, _ = await platform.ask("go", agent="asker")
+    assert "This run could not go on" in answer
+
+
+@pytest.mark.parametrize("seconds", [-1, "soon", None, True, [1]])
+async def test_a_sleep_of_no_length_is_refused(platform: Platform, seconds: object) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    await append(platform.bus, key.step("call", "timer", "1"), Call(agent="flow", arguments={"seconds": seconds}))
+    found: list[Result] = []
+
+    async def refused() -> bool:
+        events = await fold(platform.bus, key.everything)
+        found[:] = [event.fact for event in events if isinstance(event.fact, Result)]
+        return bool(found)
+
+    await wait_until(refused, "the result")
+    assert found[0].error is not None
+    assert found[0].error.code == "invalid_arguments"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.fundamentals.conftest import Platform, kinds
 from trunkline import Agent, Run
 from trunkline.contracts.errors import ToolFailed
@@ -129,6 +131,20 @@ async def test_a_sleeping_run_holds_nothing_and_is_woken(platform: Platform) -> 
     assert answer == "slept"
     assert kinds(events) == ["request", "task", "call", "result", "note", "answer"]
     assert (events[3].at - events[2].at).total_seconds() >= 0.29
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan"), -1.0])
+async def test_a_sleep_without_an_end_is_refused(platform: Platform, seconds: float) -> None:
+    agent = Agent("sleeper")
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        await run.sleep(seconds)
+        return "slept"
+
+    async with platform.run(agent):
+        answer, _ = await platform.ask("go")
+    assert answer.startswith("invalid_arguments: A run cannot sleep")
 
 
 async def test_a_conversation_is_remembered(platform: Platform) -> None:

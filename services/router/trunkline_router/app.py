@@ -60,7 +60,7 @@ class Router:
         if not isinstance(event.fact, Request):
             raise BadMessage(f"{lease.message.subject} is not a request.")
         key = RunKey.of(event.subject)
-        if lease.delivery > 1 and await recorded(self.bus, str(key.step("answer", CLIENT))):
+        if not lease.fresh and await recorded(self.bus, str(key.step("answer", CLIENT))):
             await lease.ack()
             return
         found = dispatch(event.fact, self.routes, self.settings)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Iterable
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +19,7 @@ from trunkline.bus.registry import TOOLS, registered
 from trunkline.contracts.errors import BrokenFile, TrunklineError
 from trunkline.contracts.ids import tool_token
 from trunkline.contracts.registry import ToolCard
+from trunkline.run.ending import fail_call
 from trunkline.service import Service
 from trunkline_tools.executor import Executor
 from trunkline_tools.sandbox.contract import Sandbox
@@ -45,7 +47,7 @@ def tools_service(settings: ToolsSettings) -> Service:
                     bus,
                     of_tool(card.tool, ack_wait=settings.ack_wait),
                     executor.handle,
-                    park=parking(bus, "tools"),
+                    park=parking(bus, "tools", partial(fail_call, bus)),
                     slots=settings.tool_slots,
                     drain_seconds=settings.drain,
                 )

@@ -38,7 +38,7 @@ class Executor:
             raise BadMessage(f"{lease.message.subject} is not a call.")
         key, name, step = RunKey.of(event.subject), event.subject.name, event.subject.step
         target = key.step("result", call.agent, step)
-        if lease.delivery > 1 and await last(self.bus, str(target)):
+        if not lease.fresh and await last(self.bus, str(target)):
             await lease.ack()
             return
         outcome = await self._carry_out(event, call, key, lease.delivery)

@@ -6,19 +6,20 @@ A schedule may fire twice or late; it only nudges. The result that it leads to i
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import AsyncIterator
 from datetime import timedelta
-
-import orjson
+from functools import partial
 
 from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event
 from trunkline.bus.consumers import of_timers_due, of_timers_set
 from trunkline.bus.dead import parking
 from trunkline.bus.timers import schedule
 from trunkline.contracts.codec import decode_fact
-from trunkline.contracts.errors import BadMessage
-from trunkline.contracts.messages import Call, Result
+from trunkline.contracts.errors import BadMessage, InvalidArguments
+from trunkline.contracts.messages import Call, Failure, Result
 from trunkline.contracts.subjects import TIMER, RunKey, parse_due
+from trunkline.run.ending import fail_call
 
 LONGEST_SLEEP = timedelta(days=30)
 
@@ -26,16 +27,20 @@ LONGEST_SLEEP = timedelta(days=30)
 @contextlib.asynccontextmanager
 async def keeping_time(bus: Bus, *, slots: int = 64, drain_seconds: float = 20.0) -> AsyncIterator[None]:
     """Serve timers while inside."""
-    park = parking(bus, "timers")
+    park = parking(bus, "timers", partial(fail_call, bus))
 
     async def lay_down(lease: Lease) -> None:
         event = await read_event(bus, lease.message)
         if not isinstance(event.fact, Call):
             raise BadMessage(f"{lease.message.subject} is not a call.")
-        seconds = _seconds(event.fact)
-        await schedule(
-            bus, RunKey.of(event.subject), event.fact.agent, event.subject.step, event.at + seconds, event.raw
-        )
+        key, call, step = RunKey.of(event.subject), event.fact, event.subject.step
+        try:
+            due = event.at + _seconds(call)
+        except InvalidArguments as error:
+            refused = Result(tool=TIMER, turn=call.turn, input_hash=call.input_hash, error=Failure.of(error))
+            await append(bus, key.step("result", call.agent, step), refused)
+        else:
+            await schedule(bus, key, call.agent, step, due, event.raw)
         await lease.ack()
 
     async def wake(lease: Lease) -> None:
@@ -54,10 +59,10 @@ async def keeping_time(bus: Bus, *, slots: int = 64, drain_seconds: float = 20.0
 
 
 def _seconds(call: Call) -> timedelta:
-    """How long to sleep. Raises BadMessage."""
+    """How long to sleep. Raises InvalidArguments."""
     seconds = call.arguments.get("seconds")
-    if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not seconds >= 0:
-        raise BadMessage(
-            f"a timer of {orjson.dumps(seconds).decode()[:40]} seconds.", "Give a number of seconds from 0."
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < math.inf:
+        raise InvalidArguments(
+            f"A run cannot sleep for {str(seconds)[:40]} seconds.", "Give a finite number of seconds from 0."
         )
-    return min(timedelta(seconds=min(seconds, LONGEST_SLEEP.total_seconds())), LONGEST_SLEEP)
+    return timedelta(seconds=min(seconds, LONGEST_SLEEP.total_seconds()))

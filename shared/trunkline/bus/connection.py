@@ -12,6 +12,7 @@ import nats.errors
 import orjson
 import structlog
 from nats.aio.client import Client
+from nats.aio.msg import Msg
 
 from trunkline.bus.mailbox import Mailbox
 from trunkline.contracts.errors import BusUnavailable
@@ -23,6 +24,39 @@ NO_BUS_HINT = "Start one with `trunkline up`, or set NATS_URL to the bus that yo
 
 
 class _Client(Client):
+    """nats-py, whose read loop no message ends: the log may hold any bytes."""
+
+    when_closed: Callable[[], None] | None = None
+
+    def _build_message(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: dict[str, str] | None
+    ) -> Msg:
+        """As nats-py does it, for subjects that are not UTF-8 too; whoever parses such a one finds it bad."""
+        return self.msg_class(
+            subject=subject.decode("utf-8", "replace"),
+            reply=reply.decode("utf-8", "replace"),
+            data=data,
+            headers=headers,
+            _client=self,
+            _sid=sid,
+        )
+
+    async def _process_headers(self, headers: bytes | None) -> dict[str, str] | None:
+        """As nats-py does it; of a block that it cannot read, the lines that are headers."""
+        try:
+            return await super()._process_headers(headers)
+        except Exception as error:  # noqa: BLE001  # whatever is wrong with them, the next message must be read
+            log.info("unreadable headers", action="bad_headers", error=repr(error))
+            return self._parse_header_lines(headers or b"") or None
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        """As nats-py does it, which on some of the ways here tells nobody."""
+        try:
+            await super()._close(status, do_cbs)
+        finally:
+            if self.when_closed is not None:
+                self.when_closed()
+
     @staticmethod
     def _parse_header_lines(raw: bytes) -> dict[str, str]:
         """As nats-py does it, without looking at every character of every name: a fold has some fifty headers."""
@@ -31,14 +65,20 @@ class _Client(Client):
 
 
 class Bus:
-    """A connected client. Open it with `async with Bus.open(url) as bus`."""
+    """A connected client. Open it with `async with Bus.open(url) as bus`.
 
-    def __init__(self, client: Client, url: str) -> None:
+    `lost` is set when the connection is closed for good, as after an error that the server reports: nothing works
+    from then on.
+    """
+
+    def __init__(self, client: _Client, url: str) -> None:
         self.client = client
         self.url = url
         self.mailbox = Mailbox(client)
         self.on_reconnect: list[Callable[[], None]] = []
+        self.lost = asyncio.Event()
         self._closing = False
+        client.when_closed = self._closed
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -93,6 +133,7 @@ class Bus:
                     disconnected_cb=self._disconnected,
                 )
         except (TimeoutError, OSError, ValueError, nats.errors.Error) as error:
+            self._closing = True
             await _quietly(self.client.close())
             cause = last_error[0] if last_error else error
             reason = str(cause) or "no answer in time"
@@ -107,6 +148,14 @@ class Bus:
         self.mailbox.interrupt()
         for notify in self.on_reconnect:
             notify()
+
+    def _closed(self) -> None:
+        if self._closing or self.lost.is_set():
+            return
+        error = self.client.last_error
+        log.error("the bus is closed for good", action="bus_lost", url=self.url, error=str(error) if error else "")
+        self.lost.set()
+        self.mailbox.interrupt()
 
     async def _close(self) -> None:
         self._closing = True

@@ -14,13 +14,24 @@ from trunkline.contracts.subjects import OPS, TIMER, TIMERS, TRUNK, all_due, cal
 if TYPE_CHECKING:
     from trunkline.bus.connection import Bus
 
-__all__ = ["OPS", "Consumer", "ensure_consumer", "of_agent", "of_router", "of_timers_due", "of_timers_set", "of_tool"]
+__all__ = [
+    "OPS",
+    "Consumer",
+    "Ensured",
+    "ensure_consumer",
+    "of_agent",
+    "of_router",
+    "of_timers_due",
+    "of_timers_set",
+    "of_tool",
+]
 
 log = structlog.get_logger("trunkline.bus")
 
 CONSUMER_NOT_FOUND = 10014
 STREAM_NOT_FOUND = 10059
 ACK_WAIT = 10.0
+CREATED_AT = "created-at-sequence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,29 +78,68 @@ def of_timers_due() -> Consumer:
     return Consumer(TIMERS, "timers-due", (all_due(),))
 
 
-async def ensure_consumer(bus: Bus, consumer: Consumer) -> dict[str, tuple[Any, Any]]:
-    """Create it when missing. The settings in which an existing one differs are said, and returned
-    as {setting: (declared, found)}: the server would go on with the old ones silently.
+@dataclass(frozen=True, slots=True)
+class Ensured:
+    """A consumer that is there. `created_at` is the last sequence that its stream had when it was created: up to
+    there, an earlier consumer of that name may have delivered what this one counts as delivered for the first time.
+    `differences` are settings as {setting: (declared, found)}.
+    """
+
+    created_at: int
+    differences: dict[str, tuple[Any, Any]]
+
+
+async def ensure_consumer(bus: Bus, consumer: Consumer) -> Ensured:
+    """Create it when missing. The settings in which an existing one differs are said, and returned:
+    the server would go on with the old ones silently.
 
     Raises BusUnavailable.
     """
+    found = await _existing(bus, consumer) or await _created(bus, consumer)
+    created_at = (found.get("metadata") or {}).get(CREATED_AT, "")
+    return Ensured(
+        int(created_at) if created_at.isdecimal() else 0,
+        said_differences(f"consumer {consumer.name}", consumer.config, found),
+    )
+
+
+async def _existing(bus: Bus, consumer: Consumer) -> dict[str, Any] | None:
+    """Its settings; None when there is no such consumer."""
     found = await bus.api(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
-    if "error" not in found:
-        return said_differences(f"consumer {consumer.name}", consumer.config, found["config"])
-    if found["error"].get("err_code") == STREAM_NOT_FOUND:
-        raise BusUnavailable(
-            f"The bus has no stream {consumer.stream}.", "Run `trunkline up`, or `trunkline provision`."
-        )
+    if error := found.get("error"):
+        if error.get("err_code") == CONSUMER_NOT_FOUND:
+            return None
+        raise _unavailable(consumer, error)
+    config: dict[str, Any] = found["config"]
+    return config
+
+
+async def _created(bus: Bus, consumer: Consumer) -> dict[str, Any]:
+    """Its settings, ours or those of whoever was quicker."""
+    stream = await bus.api(f"STREAM.INFO.{consumer.stream}")
+    if error := stream.get("error"):
+        raise _unavailable(consumer, error)
+    metadata = {CREATED_AT: str(stream["state"]["last_seq"])}
     answer = await bus.api(
         f"CONSUMER.CREATE.{consumer.stream}.{consumer.name}",
-        {"stream_name": consumer.stream, "config": consumer.config, "action": "create"},
+        {"stream_name": consumer.stream, "config": consumer.config | {"metadata": metadata}, "action": "create"},
         wait=30.0,
     )
     if error := answer.get("error"):
-        found = await bus.api(f"CONSUMER.INFO.{consumer.stream}.{consumer.name}")
-        if "error" in found:
-            raise BusUnavailable(f"Consumer {consumer.name} could not be created: {error.get('description')}.")
-    return {}
+        found = await _existing(bus, consumer)
+        if found is None:
+            raise _unavailable(consumer, error)
+        return found
+    config: dict[str, Any] = answer["config"]
+    return config
+
+
+def _unavailable(consumer: Consumer, error: dict[str, Any]) -> BusUnavailable:
+    if error.get("err_code") == STREAM_NOT_FOUND:
+        return BusUnavailable(
+            f"The bus has no stream {consumer.stream}.", "Run `trunkline up`, or `trunkline provision`."
+        )
+    return BusUnavailable(f"Consumer {consumer.name} cannot be had: {error.get('description')}.")
 
 
 def said_differences(what: str, declared: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

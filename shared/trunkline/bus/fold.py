@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import structlog
 
+from trunkline.bus.mailbox import status_of
 from trunkline.bus.stored import StoredMessage, from_direct_get, read_event
 from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BusUnavailable, WireViolation
@@ -18,11 +19,15 @@ from trunkline.contracts.messages import Fact
 from trunkline.contracts.subjects import TRUNK, Subject
 
 if TYPE_CHECKING:
+    from nats.aio.msg import Msg
+
     from trunkline.bus.connection import Bus
 
 log = structlog.get_logger("trunkline.bus")
 
 NOT_FOUND = 10037
+END_OF_BATCH = "204"
+NO_MESSAGES = "404"
 TOO_MANY = "413"
 PAGE = 1000
 
@@ -65,28 +70,33 @@ async def recorded(bus: Bus, subject: str) -> Event | None:
 async def _read(bus: Bus, filters: Iterable[str]) -> list[StoredMessage]:
     body = orjson.dumps({"multi_last": list(filters)})
     replies, end = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body)
-    status = (end.headers or {}).get("Status")
-    if status == TOO_MANY:
+    if status_of(end) == TOO_MANY or _unsent(end):
         return await _read_paged(bus, filters)
-    if status not in ("204", "404"):
-        raise BusUnavailable(f"The log cannot be read: {(end.headers or {}).get('Description', status)}.")
     return sorted((from_direct_get(reply) for reply in replies), key=lambda message: message.sequence)
 
 
 async def _read_paged(bus: Bus, filters: Iterable[str]) -> list[StoredMessage]:
-    """More subjects than one answer may hold: page through each filter by sequence."""
+    """More subjects or bytes than one answer may hold: page through each filter by sequence."""
     found: dict[int, StoredMessage] = {}
     for subject in filters:
         after = 0
         while True:
             body = orjson.dumps({"next_by_subj": subject, "seq": after + 1, "batch": PAGE})
-            replies, _ = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body, wait=10)
+            replies, end = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body, wait=10)
             page = [from_direct_get(reply) for reply in replies]
             found |= {message.sequence: message for message in page}
-            if len(page) < PAGE:
+            if not _unsent(end) or not page:
                 break
             after = page[-1].sequence
     return [found[sequence] for sequence in sorted(found)]
+
+
+def _unsent(end: Msg) -> int:
+    """How many messages the server has kept back, for it sends 64 MB at once. Raises BusUnavailable."""
+    headers = end.headers or {}
+    if status_of(end) not in (END_OF_BATCH, NO_MESSAGES):
+        raise BusUnavailable(f"The log cannot be read: {headers.get('Description', status_of(end))}.")
+    return int(headers.get("Nats-Num-Pending", 0))
 
 
 async def _events(bus: Bus, messages: Iterable[StoredMessage]) -> list[Event]:

@@ -8,9 +8,11 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import nats.errors
 import orjson
 import structlog
 
+from trunkline.bus.mailbox import status_of
 from trunkline.bus.stored import Delivery, StoredMessage
 from trunkline.contracts.errors import BusUnavailable
 
@@ -34,6 +36,7 @@ async def follow(
     bus: Bus, stream: str, *, after: int = 0, filters: Sequence[str] = (), latest: bool = False, batch: int = BATCH
 ) -> AsyncIterator[list[StoredMessage]]:
     """Batches of stored messages behind sequence `after`, in stream order, each message once; never ends by itself.
+    Raises BusUnavailable when the connection is closed for good.
 
     With `latest`, begins with the newest message of every subject instead. An empty batch says, once after each
     (re)start, that nothing more is stored now. Ask for the next batch only when this one is dealt with.
@@ -47,7 +50,9 @@ async def follow(
                     yield messages
                     if messages:
                         position = messages[-1].sequence
-        except (_Lost, BusUnavailable) as error:
+        except (_Lost, BusUnavailable, nats.errors.Error) as error:
+            if bus.lost.is_set():
+                raise BusUnavailable(f"Stream {stream} cannot be followed: the bus is closed for good.") from error
             log.info("following anew", action="follow_again", stream=stream, after=position, reason=str(error))
             await asyncio.sleep(0.2)
 
@@ -117,10 +122,10 @@ class _Reader:
             messages: list[StoredMessage] = []
             ended = False
             for message in await _available(self._subscription):
-                if message.headers and "Status" in message.headers and not message.reply.startswith("$JS.ACK"):
-                    ended = self._ends(message) or ended
-                else:
+                if message.reply.startswith("$JS.ACK."):
                     messages.append(self._in_order(message))
+                else:
+                    ended = self._ends(message) or ended
             if messages:
                 asked -= len(messages)
                 yield messages
@@ -128,8 +133,8 @@ class _Reader:
                 return
 
     def _ends(self, message: Msg) -> bool:
-        status = message.headers["Status"] if message.headers else ""
-        if status == "100":
+        status = status_of(message)
+        if status is None or status == "100":
             return False
         if status == "408":
             return True

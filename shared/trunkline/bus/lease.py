@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
+import nats.errors
 import orjson
 import structlog
 
 from trunkline.bus.consumers import Consumer, ensure_consumer
+from trunkline.bus.mailbox import NO_RESPONDERS, status_of
 from trunkline.bus.stored import Delivery, StoredMessage
 from trunkline.contracts.errors import BusUnavailable, Closing, TryAgain, WireViolation
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
+    from nats.aio.subscription import Subscription
 
     from trunkline.bus.connection import Bus
 
@@ -29,18 +32,28 @@ PULL_SECONDS = 30.0
 IDLE_HEARTBEAT_SECONDS = 5.0
 RETRY_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 MAX_DELIVERIES = 12
+"""A message whose handler has failed so often is parked."""
+MOST_DELIVERIES = MAX_DELIVERIES + 8
+"""A message that comes more often is parked unseen: its handler kills the process, or somebody is always ahead."""
+BOUNCE_SECONDS = 1.0
+CLOSE_SECONDS = 2.0
 
 
 class Lease:
-    """A delivered message. Settle it once: `ack`, `retry` or `term`; one that is never settled comes again."""
+    """A delivered message. Settle it once: `ack`, `retry` or `term`; one that is never settled comes again.
 
-    def __init__(self, bus: Bus, message: Msg) -> None:
+    `fresh`: nobody has had it before. A `delivery` of 1 does not say so: a consumer that was made anew, when its
+    stream's last sequence was `created_at`, counts from 1 what an earlier one may have delivered.
+    """
+
+    def __init__(self, bus: Bus, message: Msg, created_at: int = 0) -> None:
         self._bus = bus
         self._reply = message.reply
         delivery = Delivery.parse(message.reply)
         self.message = StoredMessage(message.subject, delivery.sequence, delivery.at, message.data, message.headers)
         self.sequence = delivery.sequence
         self.delivery = delivery.delivered
+        self.fresh = delivery.delivered == 1 and delivery.sequence > created_at
         self.settled = False
 
     async def ack(self) -> None:
@@ -68,6 +81,75 @@ Handler = Callable[[Lease], Awaitable[None]]
 Park = Callable[[Lease, Exception], Awaitable[None]]
 
 
+class _Pulls:
+    """Pull requests that the server has yet to fulfil, and the inbox to which it sends. It forgets them when nobody
+    listens there any more; nats-py listens again after every reconnect, so a new connection wants new ones.
+    """
+
+    def __init__(
+        self, bus: Bus, consumer: Consumer, deliver: Callable[[Msg], Awaitable[None]], refill: asyncio.Event
+    ) -> None:
+        self._bus = bus
+        self._subject = f"$JS.API.CONSUMER.MSG.NEXT.{consumer.stream}.{consumer.name}"
+        self._deliver = deliver
+        self._refill = refill
+        self._inbox = bus.client.new_inbox()
+        self._subscription: Subscription | None = None
+        self._heard = 0.0
+        self.asked = 0
+        self.consumer_missing = False
+
+    async def open(self) -> None:
+        self._subscription = await self._bus.client.subscribe(
+            self._inbox, cb=self._receive, pending_msgs_limit=-1, pending_bytes_limit=-1
+        )
+
+    async def ask(self, count: int) -> None:
+        body = {
+            "batch": count,
+            "expires": int(PULL_SECONDS * 1e9),
+            "idle_heartbeat": int(IDLE_HEARTBEAT_SECONDS * 1e9),
+        }
+        if not self.asked:
+            self._heard = asyncio.get_running_loop().time()
+        self.asked += count
+        await self._bus.client.publish(self._subject, orjson.dumps(body), reply=self._inbox)
+
+    @property
+    def silent(self) -> bool:
+        """Whether not even the idle heartbeats come that were asked for."""
+        return self.asked > 0 and asyncio.get_running_loop().time() - self._heard > 3 * IDLE_HEARTBEAT_SECONDS
+
+    async def close(self) -> None:
+        """Ask for nothing any more; what the server has sent already is still delivered."""
+        if self._subscription is None:
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._subscription.drain()  # type: ignore[no-untyped-call]
+        except (TimeoutError, OSError, nats.errors.Error) as error:
+            log.info("left an inbox without a word", action="undrained", error=str(error) or repr(error))
+        finally:  # what nats-py itself does only when nothing went wrong
+            self._bus.client._remove_sub(self._subscription._id)  # noqa: SLF001
+            self._subscription._stop_processing()  # noqa: SLF001
+
+    async def _receive(self, message: Msg) -> None:
+        self._heard = asyncio.get_running_loop().time()
+        if message.reply.startswith("$JS.ACK."):
+            self.asked = max(0, self.asked - 1)
+            await self._deliver(message)
+        elif (status := status_of(message)) not in (None, "100"):
+            self._end(message.headers or {}, status)
+
+    def _end(self, headers: Mapping[str, str], status: str | None) -> None:
+        """A pull is over: fulfilled by half, refused, or for a consumer that is gone."""
+        if status == NO_RESPONDERS or "deleted" in headers.get("Description", "").lower():
+            self.consumer_missing = True
+        returned = headers.get("Nats-Pending-Messages")
+        self.asked = max(0, self.asked - int(returned)) if returned else 0
+        self._refill.set()
+
+
 class LeaseLoop:
     """Works on one consumer with `slots` messages at a time. Use as `async with LeaseLoop(...).running():`."""
 
@@ -88,22 +170,18 @@ class LeaseLoop:
         self._slots = slots
         self._drain_seconds = drain_seconds
         self._active: dict[asyncio.Task[None], Lease] = {}
-        self._asked = 0
-        self._heard = 0.0
         self._refill = asyncio.Event()
-        self._missing = False
+        self._pulls: _Pulls | None = None
+        self._anew = False
+        self._created_at = 0
         self._draining = False
-        self._inbox = ""
+        self._dropping = False
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[LeaseLoop]:
         """Pull while inside; on leaving, finish what is under way for at most `drain_seconds`."""
-        await ensure_consumer(self._bus, self._consumer)
-        self._inbox = self._bus.client.new_inbox()
-        subscription = await self._bus.client.subscribe(
-            self._inbox, cb=self._receive, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
-        self._bus.on_reconnect.append(self._forget_pulls)
+        await self._new_pulls()
+        self._bus.on_reconnect.append(self._pull_anew)
         loops = [
             asyncio.create_task(self._keep_pulling(), name=f"pull {self._consumer.name}"),
             asyncio.create_task(self._keep_alive(), name=f"heartbeat {self._consumer.name}"),
@@ -113,12 +191,12 @@ class LeaseLoop:
             yield self
         finally:
             self._draining = True
-            self._bus.on_reconnect.remove(self._forget_pulls)
+            self._bus.on_reconnect.remove(self._pull_anew)
             await _cancelled(loops[:1])
+            if self._pulls is not None:
+                await self._pulls.close()
             await self._drain()
             await _cancelled(loops[1:])
-            with contextlib.suppress(Exception):
-                await subscription.unsubscribe()
 
     @property
     def busy(self) -> int:
@@ -138,54 +216,36 @@ class LeaseLoop:
                 self._refill.set()
 
     async def _pull(self) -> None:
-        if self._missing:
-            await ensure_consumer(self._bus, self._consumer)
-            self._missing = False
-        now = asyncio.get_running_loop().time()
-        if self._asked and now - self._heard > 3 * IDLE_HEARTBEAT_SECONDS:
-            self._asked = 0
-        wanted = self._slots - len(self._active) - self._asked
-        if wanted <= 0 or (self._asked and wanted < self._slots // 4):
-            return
-        body = {
-            "batch": wanted,
-            "expires": int(PULL_SECONDS * 1e9),
-            "idle_heartbeat": int(IDLE_HEARTBEAT_SECONDS * 1e9),
-        }
-        if not self._asked:
-            self._heard = now
-        self._asked += wanted
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._consumer.stream}.{self._consumer.name}"
-        await self._bus.client.publish(subject, orjson.dumps(body), reply=self._inbox)
+        pulls = self._pulls
+        if pulls is None or self._anew or pulls.consumer_missing or pulls.silent:
+            pulls = await self._new_pulls()
+        wanted = self._slots - len(self._active) - pulls.asked
+        if wanted > 0 and not (pulls.asked and wanted < self._slots // 4):
+            await pulls.ask(wanted)
+
+    async def _new_pulls(self) -> _Pulls:
+        """Ends the old ones first, and looks whether the consumer is still there, and still the same."""
+        old, self._pulls, self._anew = self._pulls, None, False
+        if old is not None:
+            await old.close()
+        self._created_at = (await ensure_consumer(self._bus, self._consumer)).created_at
+        pulls = _Pulls(self._bus, self._consumer, self._receive, self._refill)
+        await pulls.open()
+        self._pulls = pulls
+        return pulls
+
+    def _pull_anew(self) -> None:
+        self._anew = True
+        self._refill.set()
 
     async def _receive(self, message: Msg) -> None:
-        self._heard = asyncio.get_running_loop().time()
-        if message.headers and "Status" in message.headers and not message.reply.startswith("$JS.ACK"):
-            self._receive_status(message)
-            return
-        self._asked = max(0, self._asked - 1)
-        lease = Lease(self._bus, message)
+        lease = Lease(self._bus, message, self._created_at)
         if self._draining or len(self._active) >= self._slots:
-            await lease.retry(0.0)
+            await lease.retry(BOUNCE_SECONDS)
             return
         task = asyncio.create_task(self._work(lease), name=f"{self._consumer.name} {lease.sequence}")
         self._active[task] = lease
         task.add_done_callback(self._finished)
-
-    def _receive_status(self, message: Msg) -> None:
-        headers = message.headers or {}
-        status = headers["Status"]
-        if status == "100":
-            return
-        if status == "503" or "deleted" in headers.get("Description", "").lower():
-            self._missing = True
-        returned = headers.get("Nats-Pending-Messages")
-        self._asked = max(0, self._asked - int(returned)) if returned else 0
-        self._refill.set()
-
-    def _forget_pulls(self) -> None:
-        self._asked = 0
-        self._refill.set()
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._active.pop(task, None)
@@ -194,8 +254,15 @@ class LeaseLoop:
             log.error("a lease ended badly", action="lease_failed", exc_info=error)
 
     async def _work(self, lease: Lease) -> None:
+        if lease.delivery > MOST_DELIVERIES:
+            await self._give_up(lease, _going_nowhere(lease))
+            return
         try:
             await self._handler(lease)
+        except asyncio.CancelledError:
+            if self._dropping:
+                raise
+            await self._try_later(lease, RuntimeError("The handler was cancelled by something of its own."))
         except Closing as error:
             log.info("left to others", action="dropped", subject=lease.message.subject, reason=error.what)
         except WireViolation as error:
@@ -222,10 +289,11 @@ class LeaseLoop:
         """Park the message whole, with its reason, and only then let go of it."""
         try:
             await self._park(lease, error)
-        except BusUnavailable as bus_error:
-            log.warning("cannot park now", action="park_failed", error=str(bus_error))
-            return
-        await lease.term()
+            await lease.term()
+        except Exception as failure:  # un-acked, it comes again
+            known = isinstance(failure, TryAgain)
+            reason = str(failure) or repr(failure)
+            log.warning("cannot park now", action="park_failed", error=reason, exc_info=None if known else failure)
 
     async def _keep_alive(self) -> None:
         while True:
@@ -239,8 +307,14 @@ class LeaseLoop:
 
     async def _drain(self) -> None:
         if self._active:
-            _, left = await asyncio.wait(self._active, timeout=self._drain_seconds)
+            seconds = 0.0 if self._bus.lost.is_set() else self._drain_seconds
+            _, left = await asyncio.wait(self._active, timeout=seconds)
+            self._dropping = True
             await _cancelled(list(left))
+
+
+def _going_nowhere(lease: Lease) -> Exception:
+    return RuntimeError(f"It was delivered {lease.delivery} times without getting anywhere.")
 
 
 async def _cancelled(tasks: list[asyncio.Task[None]]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import nats.errors
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
 
 STATUS = "Status"
 NO_RESPONDERS = "503"
-END_OF_BATCH = "204"
+
+
+def status_of(message: Msg) -> str | None:
+    """The server's status, of a reply to a request; a stored message may have such a header from whoever wrote it."""
+    headers = message.headers or {}
+    return None if "Nats-Sequence" in headers else headers.get(STATUS)
 
 
 class Interrupted(BusUnavailable):
@@ -37,12 +42,23 @@ class _Pending:
 
     def receive(self, message: Msg) -> bool:
         """Take one message; True when nothing more is expected."""
-        if self.batch and not (message.headers and STATUS in message.headers):
+        if self.batch and status_of(message) is None:
             self.messages.append(message)
             return False
         if not self.done.done():
             self.done.set_result(message)
         return True
+
+
+class _Slot(asyncio.Future[Msg]):
+    """A future to nats-py, which is handed each message at once: no queue, no task, no further turn of the loop."""
+
+    def __init__(self, deliver: Callable[[Msg], None]) -> None:
+        super().__init__()
+        self._deliver = deliver
+
+    def set_result(self, result: Msg, /) -> None:
+        self._deliver(result)
 
 
 class Mailbox:
@@ -55,16 +71,14 @@ class Mailbox:
 
     async def open(self) -> None:
         self._prefix = f"{self._client.new_inbox()}."
-        self._subscription = await self._client.subscribe(
-            f"{self._prefix}*", cb=self._deliver, pending_msgs_limit=-1, pending_bytes_limit=-1
-        )
+        self._subscription = await self._client.subscribe(f"{self._prefix}*", future=_Slot(self._deliver))
 
     async def request(
         self, subject: str, payload: bytes, *, headers: Mapping[str, str] | None = None, wait: float = 5.0
     ) -> Msg:
         """One reply. Raises BusUnavailable when nobody listens or nothing comes within `wait` seconds."""
         message, _ = await self._ask(subject, payload, headers, wait, batch=False)
-        if message.headers and message.headers.get(STATUS) == NO_RESPONDERS:
+        if status_of(message) == NO_RESPONDERS:
             raise BusUnavailable(
                 f"Nobody on the bus answers to {subject}.",
                 "JetStream is off, the streams are missing, or that service is not running.",
@@ -74,7 +88,7 @@ class Mailbox:
     async def collect(self, subject: str, payload: bytes, *, wait: float = 5.0) -> tuple[list[Msg], Msg]:
         """All replies up to the closing status message, and that message. Raises BusUnavailable."""
         last, messages = await self._ask(subject, payload, None, wait, batch=True)
-        if last.headers and last.headers.get(STATUS) == NO_RESPONDERS:
+        if status_of(last) == NO_RESPONDERS:
             raise BusUnavailable(f"Nobody on the bus answers to {subject}.", "The log's stream is missing.")
         return messages, last
 
@@ -108,7 +122,7 @@ class Mailbox:
             timer.cancel()
             del self._pending[token]
 
-    async def _deliver(self, message: Msg) -> None:
+    def _deliver(self, message: Msg) -> None:
         pending = self._pending.get(message.subject[len(self._prefix) :])
         if pending is not None:
             pending.receive(message)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NAME_IN_USE = 10058
 MAX_MESSAGE_BYTES = 1_000_000
 REGISTRY_MAX_AGE = 3600
+LETTERS_KNOWN_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,8 @@ class Provisioned:
 def streams(replicas: int = 1) -> list[dict[str, Any]]:
     """Every stream as the server's API spells it.
 
-    TRUNK keeps each subject's one message for ever: full means refused, never forgotten.
+    TRUNK keeps each subject's one message for ever: full means refused, never forgotten. OPS knows a
+    dead letter again for a day.
     """
     common = {"storage": "file", "num_replicas": replicas}
     return [
@@ -50,7 +52,13 @@ def streams(replicas: int = 1) -> list[dict[str, Any]]:
             "deny_delete": True,
             "deny_purge": True,
         },
-        common | {"name": OPS, "subjects": [OPS_SUBJECTS], "allow_direct": True},
+        common
+        | {
+            "name": OPS,
+            "subjects": [OPS_SUBJECTS],
+            "allow_direct": True,
+            "duplicate_window": LETTERS_KNOWN_SECONDS * 1_000_000_000,
+        },
         common
         | {
             "name": TIMERS,

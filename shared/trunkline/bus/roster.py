@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from trunkline.bus.connection import Bus
 
 log = structlog.get_logger("trunkline.registry")
+
+AGAIN_SECONDS = 1.0
 
 Card = TypeVar("Card", AgentCard, ToolCard)
 
@@ -54,7 +56,7 @@ class Roster(Generic[Card]):
         stream = f"KV_{bucket}"
         ready = asyncio.Event()
         now = (await stream_info(bus, stream)).now
-        task = asyncio.create_task(self._follow(bus, stream, now, ready), name=f"watch {bucket}")
+        task = asyncio.create_task(self._keep_following(bus, stream, now, ready), name=f"watch {bucket}")
         try:
             async with asyncio.timeout(10):
                 await ready.wait()
@@ -83,12 +85,25 @@ class Roster(Generic[Card]):
         """Cards that are fresh, or late and likely to come back."""
         return [each.card for each in self.present()]
 
+    async def _keep_following(self, bus: Bus, stream: str, asked_at: datetime, ready: asyncio.Event) -> None:
+        """Whatever goes wrong is said, and the bucket read anew; without a bus there is nothing more to see."""
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        while not bus.lost.is_set():
+            try:
+                await self._follow(bus, stream, asked_at + timedelta(seconds=loop.time() - began), ready)
+            except Exception as error:  # a roster that stood still would show everybody as gone
+                log.error("cannot see the registry", action="roster_failed", stream=stream, exc_info=error)
+                await asyncio.sleep(AGAIN_SECONDS)
+
     async def _follow(self, bus: Bus, stream: str, asked_at: datetime, ready: asyncio.Event) -> None:
+        caught_up = False
         async for batch in follow(bus, stream, latest=True):
             if batch:
                 newest = max(message.at for message in batch)
-                self._hear(batch, newest if ready.is_set() else max(newest, asked_at))
+                self._hear(batch, newest if caught_up else max(newest, asked_at))
             else:
+                caught_up = True
                 ready.set()
 
     def _hear(self, batch: Sequence[StoredMessage], server_now: datetime) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from trunkline.contracts.codec import input_hash
 from trunkline.contracts.dialog import AssistantMessage, Message, ModelQuery, ModelReply, ToolSpec, UserMessage
-from trunkline.contracts.errors import RunFailed, ToolFailed
+from trunkline.contracts.errors import InvalidArguments, RunFailed, ToolFailed
 from trunkline.contracts.ids import StepName, child_run_id, tool_token
 from trunkline.contracts.messages import Call, Fact, Failure, Parent, Result, Route, Task, Turn
 from trunkline.contracts.subjects import TIMER, RunKey, Subject
@@ -117,9 +118,11 @@ class Run:
     def sleep(self, seconds: float) -> Step[None]:
         """Be woken after `seconds`, by whichever worker is there then; nothing is held meanwhile."""
 
+        if not math.isfinite(seconds) or seconds < 0:
+            raise InvalidArguments(f"A run cannot sleep for {seconds} seconds.", "Give a number of seconds from 0.")
+
         async def rest(step: str) -> None:
-            until = {"seconds": round(max(seconds, 0.0), 3)}
-            await self._result(step, TIMER, until)
+            await self._value(self._result(step, TIMER, {"seconds": round(seconds, 3)}))
 
         return Step(rest)
 

@@ -31,7 +31,7 @@ from trunkline.bus import Bus, provision
 from trunkline.client.edges import edge_documents
 from trunkline.contracts.asyncapi import Document, platform_document
 from trunkline.contracts.codec import encode
-from trunkline.contracts.errors import CallerMistake, InvalidSettings, TrunklineError
+from trunkline.contracts.errors import BusUnavailable, CallerMistake, InvalidSettings, TrunklineError
 from trunkline.contracts.health import Health
 from trunkline.contracts.subjects import health as health_subject
 from trunkline.service.edges import answer_queries
@@ -74,13 +74,14 @@ class Service:
 
 
 def serve(service: Service) -> None:
-    """Run until SIGTERM or SIGINT. Ends the process with one clear line when it cannot start."""
+    """Run until SIGTERM or SIGINT. Ends the process with one clear line when it cannot start or go on."""
     settings = service.settings
     configure_logs(service.name, format=settings.log_format, level=settings.log_level)
     try:
         asyncio.run(_run(service))
     except TrunklineError as error:
-        log.error(error.what, action="cannot_start", hint=error.hint)
+        lost = service.bus is not None and service.bus.lost.is_set()
+        log.error(error.what, action="bus_lost" if lost else "cannot_start", hint=error.hint)
         sys.exit(2 if isinstance(error, CallerMistake) else 1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -144,7 +145,7 @@ async def _run(service: Service) -> None:
     async with app.start_lifespan_context(), contextlib.AsyncExitStack() as stack:
         if service.settings.http:
             await stack.enter_async_context(_serving_http(app, service.settings.http))
-        await _until_told_to_stop()
+        await _until_told_to_stop(service)
 
 
 class _Server(uvicorn.Server):
@@ -181,12 +182,22 @@ def _listening(where: str) -> socket.socket:
     return listener
 
 
-async def _until_told_to_stop() -> None:
+async def _until_told_to_stop(service: Service) -> None:
+    """Raises BusUnavailable when the bus is closed for good: then only a new process helps."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await stop.wait()
+    ends = [asyncio.create_task(stop.wait(), name="stop signal")]
+    if service.bus is not None:
+        ends.append(asyncio.create_task(service.bus.lost.wait(), name="bus lost"))
+    try:
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for end in ends:
+            end.cancel()
+    if not stop.is_set():
+        raise BusUnavailable("The bus is closed for good.", "Start the service again.")
 
 
 @contextlib.asynccontextmanager

@@ -10,13 +10,13 @@ from typing import Any
 import structlog
 
 from trunkline.agent import Agent
-from trunkline.bus import Bus, Lease, append, fold, read_event
-from trunkline.contracts.codec import Event, input_hash
+from trunkline.bus import Bus, Lease, StoredMessage, append, fold, read_event
+from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, DeadlinePassed, RunFailed, TrunklineError
-from trunkline.contracts.ids import RunId
-from trunkline.contracts.messages import Answer, Failure, Parent, Result, Task
-from trunkline.contracts.subjects import CLIENT, RunKey, Subject
+from trunkline.contracts.messages import Answer, Failure, Task
+from trunkline.contracts.subjects import RunKey
 from trunkline.models.port import ModelClient
+from trunkline.run.ending import answer_subject, end_run, hand_up
 from trunkline.run.engine import Engine, Suspended
 from trunkline.run.loop import tool_loop
 from trunkline.run.model_step import ModelCalls
@@ -51,31 +51,24 @@ class Worker:
             except Suspended:
                 await lease.ack()
                 return
-            written = await append(self.bus, _answer_subject(state), state.answer)
+            written = await append(self.bus, answer_subject(state), state.answer)
             if written.event and isinstance(written.event.fact, Answer):
                 state.answer = written.event.fact
         if state.answer is not None and state.answer.parent:
-            await _hand_up(self.bus, state, state.answer.parent)
+            await hand_up(self.bus, state, state.answer.parent)
         await lease.ack()
 
-    async def give_up(self, key: RunKey, failure: Failure) -> None:
+    async def give_up(self, _message: StoredMessage, key: RunKey, failure: Failure) -> None:
         """End a run whose message is parked: whoever asked is told, the user or the agent that delegated."""
-        state = state_of(key, await fold(self.bus, key.everything))
-        parent = state.task.parent if state.task else None
-        state.answer = state.answer or Answer(agent=self.agent.name, parent=parent, error=failure)
-        await append(self.bus, _answer_subject(state), state.answer)
-        if parent:
-            await _hand_up(self.bus, state, parent)
+        await end_run(self.bus, key, failure, agent=self.agent.name)
 
     async def _state(self, event: Event, lease: Lease) -> RunState:
         """The fold of the run, and of its conversation where there is one to know.
 
-        A task that says all there is to know, and was never delivered before, is its own fold: nobody has worked on
-        it. (Should that be an error, for a consumer that was made anew counts deliveries anew, then the fence of the
-        first prompt refuses us, and the next delivery folds.)
+        A task that says all there is to know, and that nobody has had before, is its own fold.
         """
         key = RunKey.of(event.subject)
-        if isinstance(event.fact, Task) and lease.delivery == 1 and _says_all(event.fact):
+        if isinstance(event.fact, Task) and lease.fresh and _says_all(event.fact):
             return state_of(key, [event])
         events = await fold(self.bus, key.everything, at_least=lease.sequence)
         state = state_of(key, events)
@@ -143,24 +136,3 @@ class Worker:
 
 def _says_all(task: Task) -> bool:
     return bool(task.text) and (task.first or task.parent is not None)
-
-
-def _answer_subject(state: RunState) -> Subject:
-    parent = state.task.parent if state.task else None
-    return state.key.step("answer", parent.agent if parent else CLIENT)
-
-
-async def _hand_up(bus: Bus, state: RunState, parent: Parent) -> None:
-    """A delegated run's answer is the result of the step that asked for it."""
-    if state.answer is None:
-        return
-    key = RunKey(state.key.tenant, state.key.conversation, RunId(parent.run))
-    result = Result(
-        run=state.key.run,
-        agent=state.agent,
-        turn=parent.turn,
-        input_hash=parent.input_hash or input_hash("ask", state.agent, state.question),
-        value=None if state.answer.error else state.answer.text,
-        error=state.answer.error,
-    )
-    await append(bus, key.step("result", parent.agent, parent.step), result)
