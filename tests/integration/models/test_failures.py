@@ -148,12 +148,10 @@ async def test_a_silent_provider_costs_no_more_than_the_time_out(client: Open, m
 async def test_the_time_out_is_total(client: Open, model: str) -> None:
     """A provider that keeps sending, but never gets to the end, is stopped as well."""
     async with Canned(HEAD, trickle=b"\n").running() as server:
-        started = time.monotonic()
-        error = await failure(client(server.url, timeout_seconds=0.5), asking(model))
-        took = time.monotonic() - started
+        async with asyncio.timeout(20):  # without a total time-out it would go on for ever
+            error = await failure(client(server.url, timeout_seconds=0.5), asking(model))
         await asyncio.wait_for(server.left.wait(), 5)
 
-    assert took < 2.5
     assert "did not answer within 0.5 s" in error.what
 
 
