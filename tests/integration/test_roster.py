@@ -85,3 +85,13 @@ async def test_a_bus_without_buckets_is_said_at_once(server: EmbeddedServer) -> 
     async with Bus.open(server.url) as bus:
         with pytest.raises(BusUnavailable, match="no stream KV_agents"):
             await cards_now(bus, AGENTS, AgentCard)
+
+
+async def test_who_left_without_a_word_is_forgotten(bus: Bus) -> None:
+    roster = Roster(AgentCard, gone_seconds=0.2)
+    stays = AgentCard(agent="stays", worker="w", beat_seconds=0.05)
+    async with roster.watching(bus, AGENTS), registered(bus, AGENTS, {"stays.w": stays}):
+        lost = AgentCard(agent="lost", worker="w", beat_seconds=0.05)
+        await bus.mailbox.request(f"$KV.{AGENTS}.lost.w", encode(lost))
+        await wait_until(lambda: len(roster._cards) == 2, "both cards")
+        await wait_until(lambda: list(roster._cards) == ["stays.w"], "the lost one is forgotten")

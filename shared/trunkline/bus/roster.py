@@ -111,6 +111,11 @@ class Roster(Generic[Card]):
         now = asyncio.get_running_loop().time()
         for message in batch:
             self._take(message, now - (server_now - message.at).total_seconds())
+        self._cards = {key: held for key, held in self._cards.items() if now - held[1] <= self._forget_seconds(held[0])}
+
+    def _forget_seconds(self, card: Card) -> float:
+        """After that a worker that left without a word is not kept in memory either."""
+        return max(self._gone_seconds, card.beat_seconds * self._late_beats)
 
     def _take(self, message: StoredMessage, beat: float) -> None:
         key = message.subject.split(".", 2)[2]
