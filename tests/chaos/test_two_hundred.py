@@ -73,6 +73,7 @@ async def test_killing_one_in_the_middle_loses_nothing_and_repeats_nothing(platf
             await platform.kill(victim)
             await platform.restart(victim)
         runs = await asking
+        await platform.ready("ledger")
         await check_log(client.bus, runs)
         assert await runs_in_ledger(client.bus) == set(runs)
         await check_ledger_equals_stream(client.bus)

@@ -93,6 +93,7 @@ def application(service: Service) -> AsgiFastStream:
         service.settings.nats_url,
         logger=None,
         max_reconnect_attempts=-1,
+        reconnect_time_wait=1,
         error_cb=_quiet,
         description="Request/reply edges; the log itself is described beside them.",
     )
