@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -99,5 +100,9 @@ async def check_ledger_equals_stream(bus: Bus) -> None:
         page = await query(bus, "ledger", "events", after=kept[-1]["sequence"] if kept else 0, limit=500)
         assert page, f"the ledger ends at {len(kept)} of {len(stored)} events"
         kept += page
-    expected = [(message.sequence, message.subject, orjson.loads(message.data)) for message in stored]
-    assert [(row["sequence"], row["subject"], row["body"]) for row in kept] == expected
+    expected = [(message.sequence, message.subject, message.at, orjson.loads(message.data)) for message in stored]
+    assert [(row["sequence"], row["subject"], at(row), row["body"]) for row in kept] == expected
+
+
+def at(row: dict[str, object]) -> datetime:
+    return datetime.fromisoformat(str(row["at"]))

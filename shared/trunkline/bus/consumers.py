@@ -9,22 +9,10 @@ import structlog
 
 from trunkline.contracts.errors import BusUnavailable
 from trunkline.contracts.ids import tool_token
-from trunkline.contracts.subjects import OPS, TIMER, TIMERS, TRUNK, all_due, calls_of_tool, requests, work_of_agent
+from trunkline.contracts.subjects import TIMER, TIMERS, TRUNK, all_due, calls_of_tool, requests, work_of_agent
 
 if TYPE_CHECKING:
     from trunkline.bus.connection import Bus
-
-__all__ = [
-    "OPS",
-    "Consumer",
-    "Ensured",
-    "ensure_consumer",
-    "of_agent",
-    "of_router",
-    "of_timers_due",
-    "of_timers_set",
-    "of_tool",
-]
 
 log = structlog.get_logger("trunkline.bus")
 

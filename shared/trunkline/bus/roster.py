@@ -48,7 +48,6 @@ class Roster(Generic[Card]):
         self._gone_seconds = gone_seconds
         self._cards: dict[str, tuple[Card, float]] = {}
         self.changed = asyncio.Event()
-        self.version = 0
 
     @contextlib.asynccontextmanager
     async def watching(self, bus: Bus, bucket: str) -> AsyncIterator[Roster[Card]]:
@@ -131,7 +130,6 @@ class Roster(Generic[Card]):
                 return
             self._cards[key] = (after, beat)
         if (before[0] if before else None) != after:
-            self.version += 1
             self.changed.set()
             self.changed = asyncio.Event()
 

@@ -21,8 +21,7 @@ TrunklineError
 │   └── DeadlinePassed       a wait reached its end
 ├── RunFailed            the platform answered, and the answer is a recorded failure
 └── Closing              this process is stopping, or somebody else is ahead
-    ├── Superseded           another worker's facts are on the log; drop everything
-    └── Stopped
+    └── Superseded           another worker's facts are on the log; drop everything
 """
 
 
@@ -123,7 +122,3 @@ class Closing(TrunklineError):
 
 class Superseded(Closing):
     code = "superseded"
-
-
-class Stopped(Closing):
-    code = "stopped"

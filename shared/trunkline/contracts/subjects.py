@@ -141,10 +141,6 @@ def calls_of_tool(tool: str) -> str:
     return f"trunk.*.*.*.call.{tool_token(tool)}.*"
 
 
-def cancels() -> str:
-    return "trunk.*.*.*.cancel.all.*"
-
-
 def run_anywhere(run: str) -> str:
     """All steps of a run whose conversation is not known."""
     return f"trunk.*.*.{checked_token(run, 'run')}.>"
