@@ -22,7 +22,7 @@ class Agent:
     `description` and `examples` are what the router learns from. `model` is a tier of `trunkline.toml` (`small`,
     `large`) or `provider:model`. `tools` are names of registered tools, or functions under `@tool` in the same file;
     the agent can call nothing else. `delegates` are agents it may ask; `max_turns` bounds its loop. With
-    `fallback=True` the router sends here what fits nobody well.
+    `generalist=True` the router sends here what fits nobody well.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Agent:
         tools: Sequence[str | Tool] = (),
         delegates: Sequence[str] = (),
         max_turns: int = 12,
-        fallback: bool = False,
+        generalist: bool = False,
     ) -> None:
         self.name = checked_token(name, "agent")
         self.description = description
@@ -45,7 +45,7 @@ class Agent:
         self.model = model
         self.tools = tuple(tools)
         self.delegates = tuple(checked_token(other, "agent") for other in delegates)
-        self.fallback = fallback
+        self.generalist = generalist
         if max_turns < 1:
             raise InvalidSettings(f"agent {name}: max_turns is {max_turns}.", "It needs at least one turn.")
         self.max_turns = max_turns

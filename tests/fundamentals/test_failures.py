@@ -92,7 +92,7 @@ async def test_a_cancelled_run_ends_in_one_answer(platform: Platform) -> None:
     async with platform.run(Agent("plain")):
         answer = await answer_of(platform, key)
     assert answer.error is not None
-    assert (answer.error.message, answer.error.hint) == ("The run was cancelled.", "changed my mind")
+    assert (answer.error.message, answer.error.hint) == ("The run was cancelled by u.", "changed my mind")
     assert platform.model.asked == []
 
 

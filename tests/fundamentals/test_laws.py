@@ -14,6 +14,7 @@ from tests.conftest import wait_until
 from tests.fundamentals.conftest import CountingModel, Platform, kinds
 from trunkline import Agent, Run
 from trunkline.bus import Lease, LeaseLoop, append, fold
+from trunkline.bus.cancels import Cancels
 from trunkline.bus.consumers import of_agent, of_tool
 from trunkline.bus.dead import parking
 from trunkline.contracts.dialog import ModelQuery, ModelReply, ToolSpec
@@ -218,7 +219,7 @@ async def test_a_turn_whose_carrier_comes_again_is_the_same_turn(platform: Platf
         return f"{one} {two}"
 
     async def issue_and_die(lease: Lease) -> None:
-        worker = Worker(platform.bus, agent, platform.model, await surroundings_of(platform, agent), "w1")
+        worker = Worker(platform.bus, agent, platform.model, await surroundings_of(platform, agent), Cancels(), "w1")
         lease.ack = _never  # type: ignore[method-assign]  # the worker dies before it says that it is done
         await worker.handle(lease)
         await wait_for_kinds(platform, key, "result")

@@ -13,5 +13,5 @@ generalist = Agent(
     ),
     model="small",
     tools=["calculate", "time_now"],
-    fallback=True,
+    generalist=True,
 )

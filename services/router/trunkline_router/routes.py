@@ -23,11 +23,11 @@ class Routes:
 
     def generalist(self) -> str | None:
         """Who takes what fits nobody well."""
-        return next((name for name, card in sorted(self.agents().items()) if card.fallback), None)
+        return next((name for name, card in sorted(self.agents().items()) if card.generalist), None)
 
     def classify(self, question: str) -> Verdict:
         """Among the specialists; the generalist takes what is left."""
-        specialists = {name: card for name, card in self.agents().items() if not card.fallback}
+        specialists = {name: card for name, card in self.agents().items() if not card.generalist}
         if _definitions(specialists) != _definitions(self._learnt):
             self._classifier.fit(
                 [RouteCard(card.agent, card.description, card.examples) for card in specialists.values()]

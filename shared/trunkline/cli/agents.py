@@ -55,7 +55,7 @@ def _row(name: str, cards: list[Present[AgentCard]]) -> dict[str, Any]:
         "model": first.model,
         "versions": sorted({each.card.version for each in cards if each.card.version}),
         "examples": len(first.examples),
-        "fallback": first.fallback,
+        "generalist": first.generalist,
     }
 
 
@@ -68,7 +68,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         workers = str(row["workers"]) + (f" ({row['late']} late)" if row["late"] else "")
         cells: list[str | Text] = [
-            text((clean(row["agent"]), "name"), (" *" if row["fallback"] else "", "faint")),
+            text((clean(row["agent"]), "name"), (" *" if row["generalist"] else "", "faint")),
             text((workers, "warn" if row["late"] else "")),
             clean(row["model"]),
             str(row["examples"]),
@@ -78,7 +78,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
         ]
         shown.add_row(*cells)
     print_table(shown)
-    if any(row["fallback"] for row in rows):
+    if any(row["generalist"] for row in rows):
         out().print(text(("* takes what fits nobody else", "faint")))
 
 

@@ -111,7 +111,7 @@ class Client:
 
     async def cancel(self, run: str, conversation: str, *, reason: str = "") -> None:
         key = RunKey.checked(run, conversation, self.tenant)
-        await append(self.bus, key.step("cancel", "all"), Cancel(by=self.user, reason=reason))
+        await append(self.bus, key.cancel, Cancel(by=self.user, reason=reason))
 
     async def feedback(self, reply: Reply, verdict: int, comment: str = "") -> None:
         """-1, 0 or 1."""

@@ -20,6 +20,7 @@ TrunklineError
 │   ├── ToolFailed           the tool raised, hung, flooded its output or left
 │   └── DeadlinePassed       a wait reached its end
 ├── RunFailed            the platform answered, and the answer is a recorded failure
+├── Cancelled            the run is to stop
 └── Closing              this process is stopping, or somebody else is ahead
     └── Superseded           another worker's facts are on the log; drop everything
 """
@@ -114,6 +115,10 @@ class DeadlinePassed(TryAgain, TimeoutError):
 
 class RunFailed(TrunklineError):
     code = "run_failed"
+
+
+class Cancelled(TrunklineError):
+    code = "cancelled"
 
 
 class Closing(TrunklineError):

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from trunkline.contracts.dialog import ToolCall, Usage
+from trunkline.contracts.dialog import Message, ToolCall, Usage
 from trunkline.contracts.errors import TrunklineError
 from trunkline.contracts.ids import RunId
 
@@ -39,13 +39,15 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 
 class Request(Fact, frozen=True, kw_only=True, tag="request"):
     """A user asks. Sent by a client, once per run; `agent` skips the routing. `first`: the conversation begins here,
-    so that nobody need look for what was said before.
+    so that nobody need look for what was said before. `order`: what to do while an earlier question of the
+    conversation is not answered, unless the router's own setting shall decide.
     """
 
     text: str
     user: str = ""
     agent: str = ""
     first: bool = False
+    order: Literal["", "queue", "parallel", "replace"] = ""
     deadline: datetime | None = None
     metadata: dict[str, str] = {}
 
@@ -96,7 +98,11 @@ class Task(Fact, frozen=True, kw_only=True, tag="task"):
 
 class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     """A model call is about to be paid. `carrier` and `delivery`: the message that carries the turn, by stream
-    sequence, and how often it had been delivered; only a later delivery of it may open the next attempt.
+    sequence, and how often it had been delivered; only a later delivery of it may open the next attempt, or the one
+    that opened this attempt and recorded its failure.
+
+    What the model is told: `head`, the address in the object store of its instructions and tools; then the input of
+    step `base`, or the conversation's first `history` messages; then `said`.
     """
 
     model: str
@@ -107,6 +113,10 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     worker: str = ""
     version: str = ""
     reserved: str = ""
+    head: str = ""
+    base: str = ""
+    history: int = 0
+    said: tuple[Message, ...] = ()
 
 
 class Model(Fact, frozen=True, kw_only=True, tag="model"):
@@ -135,28 +145,38 @@ class Call(Fact, frozen=True, kw_only=True, tag="call"):
 
 
 class Started(Fact, frozen=True, kw_only=True, tag="started"):
-    """A tool with effects is about to run. `delivery`: of the call's message."""
+    """A tool with effects is about to run. `delivery`: of the message that led to it. A second attempt needs the first
+    one to be known not to have happened.
+    """
 
     executor: str
     delivery: int
+    attempt: int = 1
     isolation: str = ""
 
 
 class Approval(Fact, frozen=True, kw_only=True, tag="approval"):
-    """A person must decide. `arguments_hash` is what the decision will be bound to."""
+    """A person must decide: whether a call may run, or what became of one that is in doubt. `arguments_hash` is what
+    the decision will be bound to.
+    """
 
     arguments: dict[str, Any]
     arguments_hash: str
+    reason: Literal["approve", "in_doubt"] = "approve"
+    agent: str = ""
     provenance: dict[str, str] = {}
     expires: datetime | None = None
 
 
 class Decision(Fact, frozen=True, kw_only=True, tag="decision"):
-    """A person decided, for exactly these arguments."""
+    """A person decided, for exactly these arguments: whether the call may run; or, of one in doubt, that it was done
+    (with `value`), that it was not done, or that it shall be tried again.
+    """
 
-    verdict: Literal["approved", "denied"]
+    verdict: Literal["approved", "denied", "done", "not_done", "retry"]
     by: str
     arguments_hash: str
+    value: Any = None
     until: datetime | None = None
     signature: str = ""
 
@@ -195,10 +215,11 @@ class Answer(Fact, frozen=True, kw_only=True, tag="answer"):
 
 
 class Cancel(Fact, frozen=True, kw_only=True, tag="cancel"):
-    """Stop this run."""
+    """Stop this run. `code` is the one of the answer in which it ends: `cancelled`, `deadline_passed`, `replaced`."""
 
     by: str = ""
     reason: str = ""
+    code: str = "cancelled"
 
 
 class Note(Fact, frozen=True, kw_only=True, tag="note"):

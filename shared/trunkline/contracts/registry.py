@@ -19,7 +19,7 @@ class AgentCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tools: tuple[str, ...] = ()
     model: str = ""
     version: str = ""
-    fallback: bool = False
+    generalist: bool = False
     beat_seconds: float = 2.0
 
 

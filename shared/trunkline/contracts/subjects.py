@@ -39,6 +39,7 @@ TIMERS_SUBJECTS = "timer.>"
 ROUTER = "router"
 CLIENT = "client"
 TIMER = "timer"
+EVERYBODY = "all"
 FIRST = StepName("0")
 LIVE_ADDRESS = "live.{tenant}.{conversation}.{run}"
 """The subject of live text as AsyncAPI spells it."""
@@ -112,6 +113,11 @@ class RunKey:
     @property
     def tasks(self) -> str:
         return f"trunk.{self.tenant}.{self.conversation}.{self.run}.task.>"
+
+    @property
+    def cancel(self) -> Subject:
+        """Where it stands that the run is to stop; said once."""
+        return self.step("cancel", EVERYBODY)
 
     @property
     def history(self) -> tuple[str, str]:

@@ -6,7 +6,7 @@ from trunkline.bus import Bus, StoredMessage, append, fold, read_event
 from trunkline.contracts.codec import input_hash
 from trunkline.contracts.errors import InvalidName, WireViolation
 from trunkline.contracts.ids import RunId
-from trunkline.contracts.messages import Answer, Call, Failure, Parent, Result
+from trunkline.contracts.messages import Answer, Call, Cancel, Failure, Parent, Result
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
 from trunkline.run.state import RunState, state_of
 
@@ -21,6 +21,16 @@ async def end_run(bus: Bus, key: RunKey, failure: Failure, *, agent: str = "") -
         state.answer = written.event.fact
     if parent:
         await hand_up(bus, state, parent)
+
+
+def cancelled(cancel: Cancel) -> Failure:
+    """How a run ends that was told to stop."""
+    by = f" by {cancel.by}" if cancel.by else ""
+    return Failure(
+        code=cancel.code,
+        message=cancel.reason if cancel.code != "cancelled" else f"The run was cancelled{by}.",
+        hint=("" if cancel.code != "cancelled" else cancel.reason) or "Ask again if that was a mistake.",
+    )
 
 
 async def fail_call(bus: Bus, message: StoredMessage, key: RunKey, failure: Failure) -> None:

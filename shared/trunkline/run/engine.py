@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 from trunkline.bus import Bus, Recorded, append
 from trunkline.contracts.codec import Event
-from trunkline.contracts.errors import BusUnavailable, CallerMistake, Closing, Divergence, RunFailed
+from trunkline.contracts.errors import BusUnavailable, CallerMistake, Cancelled, Closing, Divergence, RunFailed
 from trunkline.contracts.messages import Call, Fact, Note, Parent, Result, Task, Turn
 from trunkline.contracts.subjects import RunKey, Subject
 from trunkline.run.naming import begin_naming
@@ -28,6 +28,10 @@ BEGINNING_TICKS = 2
 """The same when the flow itself waits for a step: whatever it started beside that has begun by then."""
 MAX_FAN_OUT = 32
 MAX_DEPTH = 5
+
+
+class Stopped(Cancelled):
+    """The run is to stop; nothing of it is under way here any more."""
 
 
 class Suspended(Closing):
@@ -46,14 +50,17 @@ class Wanted:
 
 
 class Engine:
-    """One worker's work on one turn. `sequence` and `delivery` are those of the message that carries it."""
+    """One worker's work on one turn. `sequence` and `delivery` are those of the message that carries it; `stop` is set
+    when the run is cancelled meanwhile.
+    """
 
-    def __init__(self, bus: Bus, state: RunState, *, sequence: int, delivery: int) -> None:
+    def __init__(self, bus: Bus, state: RunState, *, sequence: int, delivery: int, stop: asyncio.Event) -> None:
         self.bus = bus
         self.state = state
         self.key: RunKey = state.key
         self.sequence = sequence
         self.delivery = delivery
+        self.stop = stop
         self._wanted: dict[str, Wanted] = {}
         self._waiting: set[asyncio.Task[Any] | None] = set()
         self._turn = turn_number(state)
@@ -63,17 +70,20 @@ class Engine:
         self._fatal: Exception | None = None
 
     async def drive(self, flow: Coroutine[Any, Any, str]) -> str:
-        """The flow's answer. Raises Suspended when its turn has been issued, Superseded, BusUnavailable, and
-        whatever the flow raises.
+        """The flow's answer. Raises Suspended when its turn has been issued, Stopped, Superseded, BusUnavailable,
+        and whatever the flow raises.
         """
         task = asyncio.create_task(_named(flow), name=f"run {self.key.run}")
         task.add_done_callback(lambda _: self._move())
+        stopping = asyncio.create_task(self._heed_stop(), name=f"stop {self.key.run}")
         try:
             while not task.done():
                 await self._moved.wait()
                 self._moved.clear()
                 if self._fatal:
                     raise self._fatal
+                if self.stop.is_set() and not self._busy:
+                    raise Stopped("the run was cancelled")
                 if await self._stands_still(task):
                     await self._issue()
                     raise Suspended("the turn is on the log")
@@ -81,9 +91,14 @@ class Engine:
                 raise RunFailed("The agent's code cancelled itself.", "Await what you cancel, and catch its end.")
             return task.result()
         finally:
+            stopping.cancel()
             if not task.done():
                 task.cancel()
                 await asyncio.wait([task])
+
+    async def _heed_stop(self) -> None:
+        await self.stop.wait()
+        self._move()
 
     async def inline(self, work: Awaitable[T]) -> T:
         """Do a step in this process. What only the worker may decide on is never raised into the flow."""

@@ -10,14 +10,15 @@ from typing import Any
 import structlog
 
 from trunkline.agent import Agent
-from trunkline.bus import Bus, Lease, StoredMessage, append, fold, read_event
+from trunkline.bus import Bus, Lease, StoredMessage, append, fold, last, read_event
+from trunkline.bus.cancels import Cancels
 from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, DeadlinePassed, RunFailed, TrunklineError
-from trunkline.contracts.messages import Answer, Failure, Task
+from trunkline.contracts.messages import Answer, Cancel, Failure, Task
 from trunkline.contracts.subjects import RunKey
 from trunkline.models.port import ModelClient
-from trunkline.run.ending import answer_subject, end_run, hand_up
-from trunkline.run.engine import Engine, Suspended
+from trunkline.run.ending import answer_subject, cancelled, end_run, hand_up
+from trunkline.run.engine import Engine, Stopped, Suspended
 from trunkline.run.loop import tool_loop
 from trunkline.run.model_step import ModelCalls
 from trunkline.run.run import Run, Surroundings
@@ -34,6 +35,7 @@ class Worker:
     agent: Agent
     models: ModelClient
     surroundings: Surroundings
+    cancels: Cancels
     id: str
     version: str = ""
     model_timeout: float = 60.0
@@ -81,18 +83,21 @@ class Worker:
 
     async def _work(self, state: RunState, lease: Lease) -> Answer:
         parent = state.task.parent if state.task else None
+        if state.cancel:
+            return Answer(agent=self.agent.name, parent=parent, error=cancelled(state.cancel))
         try:
-            text = await self._flow(state, lease)
+            with self.cancels.of(state.key.run) as stop:
+                text = await self._flow(state, lease, stop)
         except (Closing, BusUnavailable):
             raise
+        except Stopped:
+            return Answer(agent=self.agent.name, parent=parent, error=cancelled(await self._said(state.key)))
         except Exception as error:  # noqa: BLE001  # the agent's code may fail in any way; the user is told
             return Answer(agent=self.agent.name, parent=parent, error=self._failure(error, state))
         return Answer(agent=self.agent.name, parent=parent, text=text)
 
-    async def _flow(self, state: RunState, lease: Lease) -> str:
-        if state.cancel:
-            raise RunFailed("The run was cancelled.", state.cancel.reason or "Ask again if that was a mistake.")
-        engine = Engine(self.bus, state, sequence=lease.sequence, delivery=lease.delivery)
+    async def _flow(self, state: RunState, lease: Lease, stop: asyncio.Event) -> str:
+        engine = Engine(self.bus, state, sequence=lease.sequence, delivery=lease.delivery, stop=stop)
         calls = ModelCalls(
             engine,
             self.models,
@@ -110,6 +115,11 @@ class Worker:
                 "Return a str from the flow.",
             )
         return text
+
+    async def _said(self, key: RunKey) -> Cancel:
+        """Why the run is to stop; what was heard may not be what was recorded."""
+        found = await last(self.bus, str(key.cancel))
+        return found.fact if found and isinstance(found.fact, Cancel) else Cancel()
 
     async def _in_time(self, driving: Coroutine[Any, Any, str]) -> str:
         try:

@@ -11,6 +11,7 @@ import msgspec
 
 from trunkline.agent import Agent
 from trunkline.bus import Bus, LeaseLoop
+from trunkline.bus.cancels import Cancels
 from trunkline.bus.consumers import of_agent
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS, TOOLS, registered
@@ -54,12 +55,14 @@ async def working(
     async with contextlib.AsyncExitStack() as stack:
         await stack.enter_async_context(tools.watching(bus, TOOLS))
         await stack.enter_async_context(others.watching(bus, AGENTS))
+        cancels = await stack.enter_async_context(Cancels().listening(bus))
         for agent in agents:
             worker = Worker(
                 bus=bus,
                 agent=agent,
                 models=models,
                 surroundings=surroundings(agent, tools, others, resolve_model),
+                cancels=cancels,
                 id=worker_id,
                 version=version,
                 model_timeout=settings.model_timeout,
@@ -88,6 +91,6 @@ def card_of(agent: Agent, worker: str, version: str, settings: WorkerSettings) -
         tools=agent.tool_names,
         model=agent.model,
         version=version,
-        fallback=agent.fallback,
+        generalist=agent.generalist,
         beat_seconds=settings.beat_seconds,
     )
