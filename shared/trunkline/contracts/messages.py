@@ -26,7 +26,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     @classmethod
     def of(cls, error: TrunklineError) -> "Failure":
-        return cls(code=error.code, message=error.what, hint=error.hint)
+        return cls(code=error.code, message=error.what, hint=error.hint, data=error.data)
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
@@ -96,13 +96,21 @@ class Task(Fact, frozen=True, kw_only=True, tag="task"):
     deadline: datetime | None = None
 
 
+class Head(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What stands before a model's messages: `model` as the agent's code named it, the instructions, tools' names."""
+
+    model: str = ""
+    instructions: str = ""
+    tools: tuple[str, ...] = ()
+
+
 class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     """A model call is about to be paid. `carrier` and `delivery`: the message that carries the turn, by stream
     sequence, and how often it had been delivered; only a later delivery of it may open the next attempt, or the one
     that opened this attempt and recorded its failure.
 
-    What the model is told: `head`, the address in the object store of its instructions and tools; then the input of
-    step `base`, or the conversation's first `history` messages; then `said`.
+    What the model is told: all that it was told at step `base`; or, from the beginning, `head` and the conversation's
+    first `history` messages; then `said`.
     """
 
     model: str
@@ -113,7 +121,7 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     worker: str = ""
     version: str = ""
     reserved: str = ""
-    head: str = ""
+    head: Head | None = None
     base: str = ""
     history: int = 0
     said: tuple[Message, ...] = ()

@@ -34,6 +34,7 @@ TRUNK = "TRUNK"
 TRUNK_SUBJECTS = "trunk.>"
 OPS = "OPS"
 OPS_SUBJECTS = "ops.>"
+DEAD_LETTERS = "ops.dead.*"
 TIMERS = "TIMERS"
 TIMERS_SUBJECTS = "timer.>"
 ROUTER = "router"
@@ -41,6 +42,9 @@ CLIENT = "client"
 TIMER = "timer"
 EVERYBODY = "all"
 FIRST = StepName("0")
+IMPORTED_SUBJECTS = "import.>"
+"""Under which a log takes what is imported, and nobody else publishes."""
+PLACEHOLDER = "placeholder"
 LIVE_ADDRESS = "live.{tenant}.{conversation}.{run}"
 """The subject of live text as AsyncAPI spells it."""
 
@@ -126,6 +130,11 @@ class RunKey:
         return f"{prefix}.request.>", f"{prefix}.answer.{CLIENT}.>"
 
     @property
+    def around(self) -> tuple[str, ...]:
+        """What else a run's record needs: the conversation's questions, answers, and delegated tasks."""
+        return (*self.history, f"trunk.{self.tenant}.{self.conversation}.*.task.>")
+
+    @property
     def live(self) -> str:
         """Core NATS subject of the run's text as it is written; not stored."""
         return f"live.{self.tenant}.{self.conversation}.{self.run}"
@@ -162,6 +171,11 @@ def filter_of(
 def address(kind: Kind, name: str) -> str:
     """The subjects of a kind as AsyncAPI spells them: what varies stands in braces."""
     return f"trunk.{{tenant}}.{{conversation}}.{{run}}.{kind}.{name}.{{step}}"
+
+
+def imported(subject: str) -> str:
+    """Where to publish what is to stand under `subject` on a log that takes imports."""
+    return f"import.{subject}"
 
 
 def dead(service: str) -> str:

@@ -16,6 +16,8 @@ from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BusUnavailable, CallerMistake, Cancelled, Closing, Divergence, RunFailed
 from trunkline.contracts.messages import Call, Fact, Note, Parent, Result, Task, Turn
 from trunkline.contracts.subjects import RunKey, Subject
+from trunkline.run.divergence import diverged, record_of
+from trunkline.run.inputs import Asked
 from trunkline.run.naming import begin_naming
 from trunkline.run.state import RunState, turn_number
 
@@ -45,7 +47,7 @@ class Wanted:
     """A step that somebody else must carry out: how its message is made once its turn is known."""
 
     step: str
-    input_hash: str
+    asked: Asked
     fact: Callable[[Turn], tuple[Subject, Fact]]
 
 
@@ -121,8 +123,9 @@ class Engine:
         """
         found = self.state.results.get(wanted.step)
         if found and found[1].turn.number < self._turn:
-            self.check(wanted.step, found[1].input_hash, wanted.input_hash)
+            await self.check(wanted.step, found[1].input_hash, wanted.asked)
             return found[1]
+        await self.check(wanted.step, "", wanted.asked)
         self._wanted[wanted.step] = wanted
         self._waiting.add(asyncio.current_task())
         self._move()
@@ -132,14 +135,14 @@ class Engine:
         """Whether nothing is recorded of this call."""
         return step not in self.state.calls and step not in self.state.results
 
-    def check(self, step: str, recorded: str, asked: str) -> None:
-        """Raises Divergence when the code asks for something else than what is on the log."""
-        if recorded and asked and recorded != asked:
-            raise Divergence(
-                f"The agent's code asks for something else at step {step} than what this run recorded "
-                f"(input {asked}, recorded {recorded}).",
-                "Finish old runs with the old version, or ask again.",
-            )
+    async def check(self, step: str, recorded: str, asked: Asked) -> None:
+        """Raises Divergence when the code asks for something else than what is on the log, whose input's hash is
+        `recorded`, if any.
+        """
+        same_kind = self.state.kind_at(step) in ("", asked.kind)
+        if same_kind and (not recorded or recorded == asked.hash):
+            return
+        raise diverged(step, asked, (await record_of(self.bus, self.key)).told(step))
 
     async def note(self, name: str, step: str, what: str, /, **data: object) -> None:
         if (name, step) not in self.state.notes:
@@ -171,15 +174,15 @@ class Engine:
         subject, fact = wanted.fact(turn)
         recorded: Recorded = await append(self.bus, subject, fact, whoever=True)
         if recorded.event:
-            self._compare(wanted, turn, recorded.event)
+            await self._compare(wanted, turn, recorded.event)
 
-    def _compare(self, wanted: Wanted, turn: Turn, found: Event) -> None:
+    async def _compare(self, wanted: Wanted, turn: Turn, found: Event) -> None:
         """Somebody issued this step before us: fine when it is the same one."""
         match found.fact:
             case Call(turn=issued, input_hash=digest) | Result(turn=issued, input_hash=digest):
-                self.check(wanted.step, f"{digest}", wanted.input_hash)
+                await self.check(wanted.step, f"{digest}", wanted.asked)
             case Task(parent=Parent(turn=issued, input_hash=digest)):
-                self.check(wanted.step, f"{digest}", wanted.input_hash)
+                await self.check(wanted.step, f"{digest}", wanted.asked)
             case _:
                 return
         if issued != turn:

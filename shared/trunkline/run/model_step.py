@@ -15,9 +15,10 @@ from trunkline.bus.live import publish_delta
 from trunkline.contracts.codec import decode, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.errors import DeadlinePassed, ModelFailed, Superseded, TrunklineError
-from trunkline.contracts.messages import Delta, Failure, Model, Prompt
+from trunkline.contracts.messages import Delta, Failure, Model
 from trunkline.models.port import ModelClient
 from trunkline.run.engine import Engine
+from trunkline.run.inputs import ModelInput
 from trunkline.run.state import next_attempt
 
 log = structlog.get_logger("trunkline.run")
@@ -36,12 +37,12 @@ class ModelCalls:
         self._version = version
         self._timeout = timeout
 
-    async def reply(self, step: str, query: Callable[[], Awaitable[ModelQuery]], digest: str) -> ModelReply:
+    async def reply(self, step: str, query: Callable[[], Awaitable[ModelQuery]], asked: ModelInput) -> ModelReply:
         """What the model said at `step`, recorded or new. Raises ModelFailed, Divergence, Superseded."""
         recorded = self._engine.state.models.get(step)
         if recorded is None:
-            recorded = await self._engine.inline(self._ask(step, query, digest))
-        self._engine.check(step, recorded.input_hash, digest)
+            recorded = await self._engine.inline(self._ask(step, query, asked))
+        await self._engine.check(step, recorded.input_hash, asked)
         if recorded.error:
             raise ModelFailed(recorded.error.message, recorded.error.hint)
         return ModelReply(
@@ -52,15 +53,16 @@ class ModelCalls:
             finish=recorded.finish,
         )
 
-    async def _ask(self, step: str, query: Callable[[], Awaitable[ModelQuery]], digest: str) -> Model:
-        return await self._pay(step, await query(), digest)
+    async def _ask(self, step: str, query: Callable[[], Awaitable[ModelQuery]], asked: ModelInput) -> Model:
+        prompts = self._engine.state.prompts.get(step, ())
+        await self._engine.check(step, prompts[-1].input_hash if prompts else "", asked)
+        return await self._pay(step, await query(), asked)
 
-    async def _pay(self, step: str, query: ModelQuery, digest: str) -> Model:
+    async def _pay(self, step: str, query: ModelQuery, asked: ModelInput) -> Model:
         engine = self._engine
         attempt = next_attempt(engine.state.prompts.get(step, ()), engine.sequence, engine.delivery)
-        prompt = Prompt(
+        prompt = asked.prompt(
             model=query.model,
-            input_hash=digest,
             attempt=attempt,
             carrier=engine.sequence,
             delivery=engine.delivery,
@@ -71,8 +73,9 @@ class ModelCalls:
         if not opened.own:
             raise Superseded(f"attempt {attempt} of step {step} was opened by somebody else")
         if attempt > 1:
-            await engine.note(self._agent, f"takeover-{step}-{attempt}", "takeover", worker=self._worker, step=step)
-        fact = await self._make(step, attempt, query, digest)
+            took = {"worker": self._worker, "version": self._version, "step": step}
+            await engine.note(self._agent, f"takeover-{step}-{attempt}", "takeover", **took)
+        fact = await self._make(step, attempt, query, asked.hash)
         written = await append(engine.bus, engine.key.step("model", self._agent, step), fact)
         if written.event and isinstance(written.event.fact, Model):
             return written.event.fact

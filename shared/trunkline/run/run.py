@@ -7,15 +7,16 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from trunkline.contracts.codec import input_hash
-from trunkline.contracts.dialog import AssistantMessage, Message, ModelQuery, ModelReply, ToolSpec, UserMessage
+from trunkline.contracts.dialog import Message, ModelQuery, ModelReply, ToolSpec, UserMessage
 from trunkline.contracts.errors import InvalidArguments, RunFailed, ToolFailed
 from trunkline.contracts.ids import StepName, child_run_id, tool_token
-from trunkline.contracts.messages import Call, Fact, Failure, Parent, Result, Route, Task, Turn
+from trunkline.contracts.messages import Call, Fact, Failure, Head, Parent, Result, Route, Task, Turn
 from trunkline.contracts.subjects import TIMER, RunKey, Subject
 from trunkline.run.engine import MAX_DEPTH, Engine, Wanted
+from trunkline.run.inputs import Asked, CallInput, ModelInputs, QuestionInput
 from trunkline.run.model_step import ModelCalls
 from trunkline.run.naming import next_step
+from trunkline.run.state import told_before
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -56,6 +57,7 @@ class Run:
         self._engine = engine
         self._models = models
         self._surroundings = surroundings
+        self._inputs = ModelInputs(self.messages[:-1])
         self.agent = agent
 
     @property
@@ -78,11 +80,7 @@ class Run:
     @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation up to and with the question."""
-        told: list[Message] = []
-        if not self._delegated:
-            for question, answer in self._engine.state.exchanges:
-                told += [UserMessage(question), AssistantMessage(answer)]
-        return (*told, UserMessage(self.text))
+        return (*told_before(self._engine.state), UserMessage(self.text))
 
     def model(
         self,
@@ -95,7 +93,7 @@ class Run:
         """Ask a model, by default the agent's, with the agent's instructions and no tools. Raises ModelFailed."""
         messages = (UserMessage(prompt),) if isinstance(prompt, str) else tuple(prompt)
         told = self.agent.instructions if instructions is None else instructions
-        digest = input_hash(model or self.agent.model, told, messages, list(tools))
+        head = Head(model=model or self.agent.model, instructions=told, tools=tuple(tools))
 
         async def query() -> ModelQuery:
             return ModelQuery(
@@ -105,7 +103,7 @@ class Run:
                 tools=tuple(await self._surroundings.tool_specs(tools)),
             )
 
-        return Step(lambda step: self._models.reply(step, query, digest))
+        return Step(lambda step: self._models.reply(step, query, self._inputs.of(step, head, messages)))
 
     def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # any JSON value
         """Run a tool and give its value. Raises ToolFailed."""
@@ -139,11 +137,6 @@ class Run:
         """Like `ask`, and a failure is a result too."""
         return Step(lambda step: self._asked(step, agent, text))
 
-    @property
-    def _delegated(self) -> bool:
-        task = self._engine.state.task
-        return bool(task and task.parent)
-
     async def _called(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
         if tool not in self.agent.tool_names:
             failure = Failure(
@@ -151,57 +144,64 @@ class Run:
                 message=f"Agent {self.agent.name} may not use a tool {tool!r}.",
                 hint=f"Its tools are: {', '.join(self.agent.tool_names) or 'none'}.",
             )
-            return await self._refused(step, input_hash(tool, arguments), failure)
+            return await self._refused(step, CallInput(tool, arguments), failure)
         if self._engine.is_new(step) and not await self._engine.inline(self._surroundings.knows_tool(tool)):
             failure = Failure(
                 code="unknown_tool",
                 message=f"No executor offers the tool {tool!r} now.",
                 hint="Start the service that has it; `trunkline tools` lists what is there.",
             )
-            return await self._refused(step, input_hash(tool, arguments), failure)
+            return await self._refused(step, CallInput(tool, arguments), failure)
         return await self._result(step, tool, arguments)
 
     async def _result(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
-        digest = input_hash(tool, arguments)
+        asked = CallInput(tool, arguments)
+        deadline = self._engine.state.deadline
 
         def call(turn: Turn) -> tuple[Subject, Fact]:
-            fact = Call(agent=self.agent.name, arguments=arguments, input_hash=digest, turn=turn)
+            fact = Call(agent=self.agent.name, arguments=arguments, input_hash=asked.hash, turn=turn, deadline=deadline)
             return self._engine.key.step("call", tool_token(tool), step), fact
 
-        return await self._engine.result_of(Wanted(step, digest, call))
+        return await self._engine.result_of(Wanted(step, asked, call))
 
     async def _asked(self, step: str, agent: str, text: str) -> Result:
-        engine, digest = self._engine, input_hash("ask", agent, text)
+        engine, asked = self._engine, QuestionInput(agent, text)
         depth = (engine.state.task.parent.depth if engine.state.task and engine.state.task.parent else 0) + 1
         if depth > MAX_DEPTH:
             failure = Failure(code="too_deep", message=f"Delegation is {depth} deep.", hint=f"At most {MAX_DEPTH}.")
-            return await self._refused(step, digest, failure)
+            return await self._refused(step, asked, failure)
         if engine.is_new(step) and not await engine.inline(self._surroundings.knows_agent(agent)):
             failure = Failure(
                 code="unknown_agent",
                 message=f"There is no agent {agent!r} now.",
                 hint="`trunkline agents` lists who is there.",
             )
-            return await self._refused(step, digest, failure)
+            return await self._refused(step, asked, failure)
         child = RunKey(engine.key.tenant, engine.key.conversation, child_run_id(engine.key.run, StepName(step)))
 
         def task(turn: Turn) -> tuple[Subject, Fact]:
             parent = Parent(
-                run=engine.key.run, agent=self.agent.name, step=step, turn=turn, depth=depth, input_hash=digest
+                run=engine.key.run, agent=self.agent.name, step=step, turn=turn, depth=depth, input_hash=asked.hash
             )
-            fact = Task(text=text, user=self.user, route=Route(source="delegated"), parent=parent)
+            fact = Task(
+                text=text,
+                user=self.user,
+                route=Route(source="delegated"),
+                parent=parent,
+                deadline=engine.state.deadline,
+            )
             return child.step("task", agent), fact
 
-        return await engine.result_of(Wanted(step, digest, task))
+        return await engine.result_of(Wanted(step, asked, task))
 
-    async def _refused(self, step: str, digest: str, failure: Failure) -> Result:
+    async def _refused(self, step: str, asked: Asked, failure: Failure) -> Result:
         """A step that cannot be carried out: its result is put on the log at once."""
         key, agent = self._engine.key, self.agent.name
 
         def result(turn: Turn) -> tuple[Subject, Fact]:
-            return key.step("result", agent, step), Result(turn=turn, input_hash=digest, error=failure)
+            return key.step("result", agent, step), Result(turn=turn, input_hash=asked.hash, error=failure)
 
-        return await self._engine.result_of(Wanted(step, digest, result))
+        return await self._engine.result_of(Wanted(step, asked, result))
 
     async def _value(self, result: Coroutine[Any, Any, Result]) -> Any:  # any JSON value
         found = await result

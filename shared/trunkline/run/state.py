@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TypeVar
 
 from trunkline.contracts.codec import Event
+from trunkline.contracts.dialog import AssistantMessage, Message, UserMessage
 from trunkline.contracts.errors import Superseded
 from trunkline.contracts.messages import Answer, Call, Cancel, Model, Prompt, Request, Result, Task
 from trunkline.contracts.subjects import CLIENT, RunKey
@@ -45,6 +47,20 @@ class RunState:
         return self.request.text if self.request else ""
 
     @property
+    def deadline(self) -> datetime | None:
+        """When the run ends, whatever it waits for then."""
+        return self.task.deadline if self.task else None
+
+    def kind_at(self, step: str) -> str:
+        """What is recorded at `step`: `model`, `call`, `ask`; or nothing that says what it is."""
+        if step in self.models or step in self.prompts:
+            return "model"
+        if step in self.calls:
+            return "call"
+        result = self.results[step][1] if step in self.results else Result()
+        return "call" if result.tool else "ask" if result.run else ""
+
+    @property
     def user(self) -> str:
         if self.task and self.task.user:
             return self.task.user
@@ -63,6 +79,15 @@ def state_of(key: RunKey, events: Sequence[Event]) -> RunState:
     if asked_at:
         state.exchanges = _exchanges(event for event in events if event.sequence < asked_at)
     return state
+
+
+def told_before(state: RunState) -> tuple[Message, ...]:
+    """The conversation before the question; an agent that was delegated to does not know it."""
+    if state.task and state.task.parent:
+        return ()
+    return tuple(
+        message for question, answer in state.exchanges for message in (UserMessage(question), AssistantMessage(answer))
+    )
 
 
 def turn_number(state: RunState) -> int:
