@@ -8,11 +8,15 @@ SERVICES := agents ledger router tools
 PYTHON_READY := .venv/.ready
 NPM_READY := tests/npm/node_modules/.ready
 POSTGRES_READY := .venv/.postgres
+FAKETIME_READY := .venv/.faketime
 
 # Test processes; `auto` is one for each core.
 WORKERS ?= auto
 # More arguments for the program that a target runs: make test ARGS="-k takeover"
 ARGS ?=
+# How long `make chaos` lets faults come, and the seed that they follow from; another one each time when not given.
+MINUTES ?= 10
+SEED ?=
 # The interpreter that makes .venv; python3.11 or python3 when not given.
 export PYTHON
 
@@ -25,7 +29,7 @@ demo: $(PYTHON_READY) ## run the platform on this machine and send it a request
 	@$(BIN)/trunkline demo $(ARGS)
 
 .PHONY: test
-test: check $(NPM_READY) $(POSTGRES_READY) ## check, then run every test
+test: check $(NPM_READY) $(POSTGRES_READY) $(FAKETIME_READY) ## check, then run every test
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: check
@@ -40,6 +44,10 @@ check: $(PYTHON_READY) ## lint, format, types, who imports whom, undeclared depe
 .PHONY: bench
 bench: $(PYTHON_READY) ## measure a turn with one tool call
 	@$(BIN)/python -m bench.one_tool_turn $(ARGS)
+
+.PHONY: chaos
+chaos: $(PYTHON_READY) $(FAKETIME_READY) ## load and faults of every kind for MINUTES=10 [SEED=n], then the laws are checked
+	@$(BIN)/python -m tests.chaos --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 .PHONY: lock
 lock: $(PYTHON_READY) ## write requirements.lock; with ARGS=--upgrade, to the newest versions
@@ -60,6 +68,10 @@ $(PYTHON_READY): requirements.lock pyproject.toml $(SERVICES:%=services/%/pyproj
 
 $(POSTGRES_READY): $(PYTHON_READY) scripts/postgres.sh
 	@scripts/postgres.sh
+	@touch $@
+
+$(FAKETIME_READY): $(PYTHON_READY) scripts/faketime.sh
+	@scripts/faketime.sh
 	@touch $@
 
 $(NPM_READY): tests/npm/package-lock.json scripts/npm_tools.sh

@@ -21,7 +21,7 @@ class InlineTools:
         return tuple(tool.card("", "") for tool in self._tools.values())
 
     async def call(
-        self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str
+        self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str, reconcile: bool = False
     ) -> Outcome:  # the port's signature
         found = self._tools[tool]
         return Outcome(value=found.function(**found.validate(arguments)), isolation="none")

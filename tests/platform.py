@@ -19,24 +19,35 @@ SERVICES = ("router", "tools", "agents", "ledger")
 WITH_FILE = ("tools", "agents")
 READY_SECONDS = 30.0
 STOP_SECONDS = 15.0
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Platform:
-    """`file` declares the agents and tools that are hosted. Nothing is restarted by itself.
+    """`file` declares the agents and tools that are hosted; `url` is a bus that runs already. Nothing is restarted by
+    itself. `services` names the processes: `agents` and `agents-2` are two of one service. `modules` are what is run
+    as a service in place of its own module.
 
     Every process is known by its pid and ended by it; all of them end with the test process. A service that does not
     get ready, or does not stop, fails with the end of its log.
     """
 
     def __init__(
-        self, folder: Path, file: Path, *, services: Sequence[str] = SERVICES, env: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        file: Path,
+        *,
+        services: Sequence[str] = SERVICES,
+        env: Mapping[str, str] | None = None,
+        url: str = "",
+        modules: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.file = file
         self.services = tuple(services)
         self.server = EmbeddedServer(folder / "bus", free_port())
-        self.url = self.server.url
+        self.url = url or self.server.url
         self._extra = dict(env or {})
+        self._modules = dict(modules or {})
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     @property
@@ -56,7 +67,8 @@ class Platform:
     async def start(self) -> None:
         """The bus, then all services; returns when each says that it is ready."""
         (self.folder / "data").mkdir(parents=True, exist_ok=True)
-        await self.server.start()
+        if self.url == self.server.url:
+            await self.server.start()
         for service in self.services:
             self._spawn(service)
         await asyncio.gather(*(self.ready(service) for service in self.services))
@@ -65,6 +77,7 @@ class Platform:
         """All services as an operator would stop them, then the bus. May be called again."""
         running = [service for service in self._processes if self.alive(service)]
         for service in running:
+            self.thaw(service)
             self._processes[service].terminate()
         try:
             await asyncio.gather(*(self._left(service) for service in running))
@@ -79,18 +92,31 @@ class Platform:
         self._processes[service].send_signal(signal.SIGKILL)
         await asyncio.to_thread(self._processes[service].wait)
 
-    async def restart(self, service: str) -> None:
-        """A new process in place of the one that was killed or still runs; returns when it is ready."""
+    def freeze(self, service: str) -> None:
+        """Let it stand still as a machine would that is paused: its connection stays, and nothing is answered."""
+        self._processes[service].send_signal(signal.SIGSTOP)
+
+    def thaw(self, service: str) -> None:
+        """Let it go on as if nothing had been."""
+        self._processes[service].send_signal(signal.SIGCONT)
+
+    async def restart(self, service: str, *, file: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+        """A new process in place of the one that was killed or still runs; returns when it is ready.
+
+        `file` instead of the platform's, and `env` on top of its environment, are for this process alone.
+        """
         if self.alive(service):
             self._processes[service].terminate()
             await self._left(service)
-        self._spawn(service)
+        self._spawn(service, file=file, env=env)
         await self.ready(service)
 
     async def ready(self, service: str) -> None:
         """Until this service's present process says that it takes work."""
-        async with Bus.open(self.url, name="test-platform") as bus:
-            asking = asyncio.create_task(until_ready(bus, service, self.pid(service)), name=f"ready {service}")
+        async with Bus.open(self.url, name="test-platform", wait=READY_SECONDS) as bus:
+            asking = asyncio.create_task(
+                until_ready(bus, service_of(service), self.pid(service)), name=f"ready {service}"
+            )
             deadline = asyncio.get_running_loop().time() + READY_SECONDS
             while self.alive(service) and asyncio.get_running_loop().time() < deadline:
                 if (await asyncio.wait({asking}, timeout=0.1))[0]:
@@ -110,12 +136,14 @@ class Platform:
         """The end of what it wrote, over all its processes."""
         return self._log_file(service).read_text(errors="replace")[-characters:]
 
-    def _spawn(self, service: str) -> None:
-        arguments = [str(self.file)] if service in WITH_FILE else []
+    def _spawn(self, service: str, *, file: Path | None = None, env: Mapping[str, str] | None = None) -> None:
+        name = service_of(service)
+        arguments = [str(file or self.file)] if name in WITH_FILE else []
         with self._log_file(service).open("ab") as log:
             self._processes[service] = subprocess.Popen(
-                [sys.executable, "-m", f"trunkline_{service}", *arguments],
-                env=self.env,
+                [sys.executable, "-m", self._modules.get(name, f"trunkline_{name}"), *arguments],
+                cwd=ROOT,
+                env=self.env | dict(env or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -131,3 +159,8 @@ class Platform:
             await asyncio.to_thread(self._processes[service].wait, STOP_SECONDS)
         except subprocess.TimeoutExpired as error:
             raise AssertionError(f"{service} did not stop within {STOP_SECONDS:g} s:\n{self.log(service)}") from error
+
+
+def service_of(process: str) -> str:
+    """`agents-2` is a process of the service `agents`."""
+    return process.partition("-")[0]

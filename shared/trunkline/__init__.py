@@ -9,22 +9,36 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 # At once, not on demand: the function has its module's name, and must win.
-from trunkline.tool import Tool, tool
+from trunkline.tool import Done, NotDone, Tool, call_id, tool
 
 if TYPE_CHECKING:
-    from trunkline.agent import Agent
+    from trunkline.agent import Agent, Say
     from trunkline.client import Client
-    from trunkline.contracts.errors import TrunklineError
+    from trunkline.contracts.errors import TrunklineError, TryAgain
     from trunkline.run import Run
 
-__all__ = ["Agent", "Client", "Run", "Tool", "TrunklineError", "tool"]
+__all__ = [
+    "Agent",
+    "Client",
+    "Done",
+    "NotDone",
+    "Run",
+    "Say",
+    "Tool",
+    "TrunklineError",
+    "TryAgain",
+    "call_id",
+    "tool",
+]
 __version__ = "0.1.0"
 
 _HOMES = {
     "Agent": ".agent",
     "Client": ".client",
     "Run": ".run",
+    "Say": ".agent",
     "TrunklineError": ".contracts.errors",
+    "TryAgain": ".contracts.errors",
 }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Coroutine, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.contracts.ids import checked_token
@@ -14,15 +15,31 @@ if TYPE_CHECKING:
     from trunkline.run import Run
 
 Flow = Callable[["Run"], Coroutine[Any, Any, str]]
+OnDivergence = Literal["fail", "old"]
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A canned answer."""
+
+    text: str
+
+
+def chain(model: str | Sequence[str]) -> tuple[str, ...]:
+    """The models that are asked one after the other, as they are named: one, or several."""
+    return (model,) if isinstance(model, str) else tuple(model)
 
 
 class Agent:
     """A definition that any number of workers may run.
 
     `description` and `examples` are what the router learns from. `model` is a tier of `trunkline.toml` (`small`,
-    `large`) or `provider:model`. `tools` are names of registered tools, or functions under `@tool` in the same file;
-    the agent can call nothing else. `delegates` are agents it may ask; `max_turns` bounds its loop. With
-    `generalist=True` the router sends here what fits nobody well.
+    `large`) or `provider:model`, or several, of which each is asked when the ones before it fail. When all of them
+    fail, `fallback` answers: another agent, by its name, or a text, `Say("…")`. `tools` are names of registered tools,
+    or functions under `@tool` in the same file; the agent can call nothing else. `delegates` are agents it may ask;
+    `max_turns` bounds its loop. With `generalist=True` the router sends here what fits nobody well. `on_divergence`:
+    what becomes of a run that was begun by other code of this agent, when this code asks for something else: it fails
+    and shows both inputs, or a worker that still has the `old` code finishes it, if one is there.
     """
 
     def __init__(
@@ -32,24 +49,39 @@ class Agent:
         description: str = "",
         examples: Sequence[str] = (),
         instructions: str = "",
-        model: str = "small",
+        model: str | Sequence[str] = "small",
+        fallback: str | Say | None = None,
         tools: Sequence[str | Tool] = (),
         delegates: Sequence[str] = (),
         max_turns: int = 12,
         generalist: bool = False,
+        on_divergence: OnDivergence = "fail",
     ) -> None:
         self.name = checked_token(name, "agent")
         self.description = description
         self.examples = tuple(examples)
         self.instructions = instructions
-        self.model = model
+        self.models = chain(model)
+        self.fallback = fallback if fallback is None or isinstance(fallback, Say) else checked_token(fallback, "agent")
         self.tools = tuple(tools)
         self.delegates = tuple(checked_token(other, "agent") for other in delegates)
         self.generalist = generalist
+        if not self.models or not all(self.models):
+            raise InvalidSettings(f"agent {name}: a model has no name.", "Name a tier, or `provider:model`.")
+        if fallback == name:
+            raise InvalidSettings(f"agent {name} is its own fallback.", 'Name another agent, or a text: `Say("…")`.')
         if max_turns < 1:
             raise InvalidSettings(f"agent {name}: max_turns is {max_turns}.", "It needs at least one turn.")
         self.max_turns = max_turns
+        if on_divergence not in get_args(OnDivergence):
+            raise InvalidSettings(f"agent {name}: on_divergence is {on_divergence!r}.", 'It is "fail" or "old".')
+        self.on_divergence = on_divergence
         self._flow: Flow | None = None
+
+    @property
+    def model(self) -> str:
+        """Its models as it names them, in a word."""
+        return ", ".join(self.models)
 
     @property
     def own_tools(self) -> tuple[Tool, ...]:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_type_hints, overload
+from typing import TYPE_CHECKING, Any, NamedTuple, get_type_hints, overload
 
-from trunkline.contracts.errors import InvalidArguments, InvalidSettings
+from trunkline.contracts.errors import InvalidArguments, InvalidSettings, NotFound
 from trunkline.contracts.ids import tool_token
 
 if TYPE_CHECKING:
@@ -21,15 +22,42 @@ if TYPE_CHECKING:
     from trunkline.contracts.registry import Effect, ToolCard
 
 DEFAULT_TIMEOUT = 30.0
+DEFAULT_RETRIES = 2
+MOST_RETRIES = 10
 EFFECTS = ("read", "write")
 SHOWN_PROBLEMS = 8
+CALL_ID = "TRUNKLINE_CALL_ID"
+"""The environment variable by which a tool's process knows its call."""
 
 Function = Callable[..., Any]
 
 
+class Done(NamedTuple):
+    """What a reconcile function found: the call's effect happened; `value` is what the call returns."""
+
+    value: Any = None
+
+
+class NotDone(NamedTuple):
+    """What a reconcile function found: the call's effect did not happen."""
+
+
+def call_id() -> str:
+    """The call that this process carries out, `<run>-<step>`: the same each time that the call is run, so it is the
+    idempotency key for whatever the tool asks of others. Raises NotFound outside of a call.
+    """
+    found = os.environ.get(CALL_ID, "")  # noqa: TID251  # what the sandbox says to the tool
+    if not found:
+        raise NotFound("No tool call is under way in this process.", f"In a test of your own, set {CALL_ID}.")
+    return found
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Tool:
-    """A function and what it may do. Still callable like the function; `timeout` is in seconds, total."""
+    """A function and what it may do. Still callable like the function; `timeout` is in seconds, total, for one try.
+
+    `reconciler` says what became of a call that is in doubt, within `reconcile_timeout` seconds.
+    """
 
     function: Function
     name: str
@@ -38,6 +66,9 @@ class Tool:
     effect: Effect
     idempotent: bool
     approve: bool
+    retries: int
+    reconciler: Function | None = None
+    reconcile_timeout: float = 0.0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:  # whatever the function takes and gives
         return self.function(*args, **kwargs)
@@ -45,6 +76,30 @@ class Tool:
     @property
     def is_async(self) -> bool:
         return inspect.iscoroutinefunction(self.function)
+
+    @overload
+    def reconcile(self, function: Function, /) -> Function: ...
+
+    @overload
+    def reconcile(self, /, *, timeout: float) -> Callable[[Function], Function]: ...
+
+    def reconcile(
+        self, function: Function | None = None, /, *, timeout: float | None = None
+    ) -> Function | Callable[[Function], Function]:
+        """Decide what became of a call that was begun and has no result, by a function with the tool's parameters.
+
+        It only looks, and returns `Done(value)` or `NotDone()`; whatever else it returns or raises leaves the decision
+        to a person. `timeout` in seconds, else the tool's. Raises InvalidSettings.
+        """
+
+        def declare(function: Function) -> Function:
+            _check_reconciler(self, function)
+            seconds = _checked_timeout(self.name, self.timeout if timeout is None else timeout)
+            object.__setattr__(self, "reconciler", function)  # a decorator below the tool: declared once, then fixed
+            object.__setattr__(self, "reconcile_timeout", seconds)
+            return function
+
+        return declare if function is None else declare(function)
 
     @cached_property
     def parameters(self) -> dict[str, Any]:
@@ -72,6 +127,8 @@ class Tool:
             "idempotent": self.idempotent,
             "approve": self.approve,
             "timeout_seconds": self.timeout,
+            "retries": self.retries,
+            "reconcile_seconds": self.reconcile_timeout,
         }
 
     def card(self, executor: str, source: str) -> ToolCard:
@@ -101,6 +158,7 @@ def tool(
     effect: Effect = "read",
     idempotent: bool = False,
     approve: bool = False,
+    retries: int | None = None,
 ) -> Callable[[Function], Tool]: ...
 
 
@@ -113,38 +171,73 @@ def tool(
     effect: Effect = "read",
     idempotent: bool = False,
     approve: bool = False,
+    retries: int | None = None,
 ) -> Tool | Callable[[Function], Tool]:
     """Declare a function, sync or async, as a tool.
 
     Its signature is its schema, its docstring the description that models read. `effect="write"` says that it changes
-    something outside, `idempotent` that running it again with the same call id does no harm, `approve` that a person
-    decides before each call. `timeout` is in seconds. Raises InvalidName and InvalidSettings; types that have no schema
-    are found when the schema is first asked for, by `load_definitions` at the latest.
+    something outside, `idempotent` that running it again with the same `call_id()` does no harm, `approve` that a
+    person decides before each call. `timeout` is in seconds, for one try. `retries`: how often it is tried again after
+    it raised TryAgain or failed to reach somebody; 2, or none for a tool that must not be run twice.
+
+    Raises InvalidName and InvalidSettings; types that have no schema are found when the schema is first asked for, by
+    `load_definitions` at the latest.
     """
 
     def declare(function: Function) -> Tool:
-        return _declare(function, name, timeout=timeout, effect=effect, idempotent=idempotent, approve=approve)
+        label = name or function.__name__
+        tool_token(label)
+        if effect not in EFFECTS:
+            raise InvalidSettings(f"tool {label}: effect is {effect!r}.", 'It is "read" or "write".')
+        _check_kinds(function, label)
+        return Tool(
+            function=function,
+            name=label,
+            description=inspect.getdoc(function) or "",
+            timeout=_checked_timeout(label, timeout),
+            effect=effect,
+            idempotent=idempotent,
+            approve=approve,
+            retries=checked_retries(f"tool {label}", retries, again=effect == "read" or idempotent),
+        )
 
     return declare if function is None else declare(function)
 
 
-def _declare(function: Function, name: str, *, timeout: float, effect: Effect, idempotent: bool, approve: bool) -> Tool:
-    name = name or function.__name__
-    tool_token(name)
+def checked_retries(what: str, retries: int | None, *, again: bool) -> int:
+    """How often `what` may be tried again; `again`: whether it may be run twice at all. Raises InvalidSettings."""
+    if retries is None:
+        return DEFAULT_RETRIES if again else 0
+    if type(retries) is not int or not 0 <= retries <= MOST_RETRIES:
+        raise InvalidSettings(f"{what}: retries is {retries!r}.", f"Give a number from 0 to {MOST_RETRIES}.")
+    if retries and not again:
+        raise InvalidSettings(
+            f"{what}: it has effects and is not idempotent, so it cannot have retries.",
+            "Declare idempotent=True if running it twice with the same call_id() does no harm.",
+        )
+    return retries
+
+
+def _checked_timeout(name: str, timeout: float) -> float:
     if not (timeout > 0 and math.isfinite(timeout)):
         raise InvalidSettings(f"tool {name}: timeout is {timeout}.", "Give a number of seconds above zero.")
-    if effect not in EFFECTS:
-        raise InvalidSettings(f"tool {name}: effect is {effect!r}.", 'It is "read" or "write".')
-    _check_kinds(function, name)
-    return Tool(
-        function=function,
-        name=name,
-        description=inspect.getdoc(function) or "",
-        timeout=float(timeout),
-        effect=effect,
-        idempotent=idempotent,
-        approve=approve,
-    )
+    return float(timeout)
+
+
+def _check_reconciler(tool: Tool, function: Function) -> None:
+    if tool.effect == "read" or tool.idempotent:
+        raise InvalidSettings(
+            f"tool {tool.name}: it may be run again, so there is nothing to reconcile.",
+            'Reconcile is for tools with effect="write" that are not idempotent.',
+        )
+    if tool.reconciler is not None:
+        raise InvalidSettings(f"tool {tool.name}: it has two reconcile functions.", "Keep one of them.")
+    asked, given = (list(inspect.signature(each).parameters) for each in (function, tool.function))
+    if asked != given:
+        raise InvalidSettings(
+            f"tool {tool.name}: its reconcile function takes ({', '.join(asked)}).",
+            f"Give it the tool's own parameters: ({', '.join(given)}).",
+        )
 
 
 def refusal(name: str, parameters: Mapping[str, Any], error: ValidationError) -> InvalidArguments:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fnmatch
+import json
 import os
 import re
 import signal
@@ -148,6 +149,23 @@ async def test_the_readme_from_top_to_bottom(reader: Reader) -> None:
     await until_agent(reader.url, "refunds")
     said = reader.do("trunkline ask 'I want my money back' --agent refunds")
     assert said.endswith("90 euros of invoice 1042 are refunded.")
+    reader.stay("trunkline run payments.py")
+    await until_agent(reader.url, "payments")
+    assert await approved(reader, "trunkline ask 'Pay the invoice' --agent payments") == "paid, 900 cents so far"
+
+
+async def approved(reader: Reader, asking: str) -> str:
+    """What is answered once the one call that waits is approved."""
+    asked = asyncio.create_task(asyncio.to_thread(reader.do, asking))
+
+    async def waits() -> bool:
+        return '"call"' in await asyncio.to_thread(reader.do, "trunkline approvals --json")
+
+    await wait_until(waits, "the call waits for its approval", seconds=30)
+    (call,) = json.loads(reader.do("trunkline approvals --json"))
+    assert call["arguments"] == {"cents": 900}
+    reader.do(f"trunkline approve {call['call']}")
+    return await asked
 
 
 @pytest.mark.timeout(120)

@@ -19,7 +19,7 @@ from trunkline.bus.consumers import of_agent, of_tool
 from trunkline.bus.dead import parking
 from trunkline.contracts.dialog import ModelQuery, ModelReply, ToolSpec
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Call, Note, Prompt, Request, Result, Started, Task
+from trunkline.contracts.messages import Answer, Approval, Call, Decision, Note, Prompt, Request, Result, Started, Task
 from trunkline.contracts.subjects import RunKey
 from trunkline.run.run import Surroundings
 from trunkline.worker import WorkerSettings, working
@@ -56,7 +56,7 @@ async def until_answered(platform: Platform, key: RunKey, seconds: float = 15) -
 
 async def test_a_worker_that_dies_in_a_model_call_is_taken_over_and_the_attempt_is_seen(platform: Platform) -> None:
     agent, stuck, key = Agent("plain"), StuckModel(), a_request()
-    async with working(platform.bus, [agent], stuck, str, settings=QUICK):
+    async with working(platform.bus, [agent], stuck, lambda name: (name,), settings=QUICK):
         await append(platform.bus, key.step("request", "router"), Request(text="hello"))
         await wait_until(lambda: len(stuck.asked) == 1, "the first worker paid")
     async with platform.run(agent, settings=QUICK):
@@ -102,29 +102,30 @@ async def test_two_workers_never_pay_for_one_turn(platform: Platform) -> None:
     assert len(platform.model.asked) == 1
 
 
-async def test_a_call_with_effects_that_was_started_and_has_no_result_is_in_doubt_and_not_run_again(
+async def test_a_call_with_effects_that_was_started_and_has_no_result_is_for_a_person_to_decide(
     platform: Platform, tmp_path: Path
 ) -> None:
     key, book = a_request(), tmp_path / "book"
-    await append(platform.bus, key.step("started", "deposit", "1"), Started(executor="gone", delivery=1))
+    await append(platform.bus, key.step("started", "deposit", "1-1"), Started(executor="gone", delivery=1))
     call = Call(agent="flow", arguments={"amount": 5, "file": str(book)})
     await append(platform.bus, key.step("call", "deposit", "1"), call)
-
-    async def resulted() -> bool:
-        return "result" in kinds(await fold(platform.bus, key.everything))
-
-    await wait_until(resulted, "the executor's verdict")
+    await _all_acked(platform, "tool-deposit")
+    asked = (await fold(platform.bus, key.everything))[-1].fact
+    assert isinstance(asked, Approval)
+    assert (asked.reason, asked.arguments, asked.agent) == ("in_doubt", call.arguments, "flow")
+    assert not book.exists()
+    decision = Decision(verdict="done", by="ada", arguments_hash=asked.arguments_hash, value="it was done")
+    await append(platform.bus, key.step("decision", "deposit", "doubt-1-1"), decision)
+    await wait_for_kinds(platform, key, "result")
     result = (await fold(platform.bus, key.everything))[-1].fact
     assert isinstance(result, Result)
-    assert result.error is not None
-    assert result.error.code == "in_doubt"
-    assert not book.exists()
+    assert (result.value, book.exists()) == ("it was done", False)
 
 
 async def test_a_recorded_result_is_not_computed_again(platform: Platform, tmp_path: Path) -> None:
     key, book = a_request(), tmp_path / "book"
     await append(platform.bus, key.step("result", "flow", "1"), Result(tool="deposit", value="earlier"))
-    await append(platform.bus, key.step("started", "deposit", "1"), Started(executor="gone", delivery=1))
+    await append(platform.bus, key.step("started", "deposit", "1-1"), Started(executor="gone", delivery=1))
     await append(
         platform.bus, key.step("call", "deposit", "1"), Call(agent="flow", arguments={"amount": 5, "file": str(book)})
     )
@@ -248,7 +249,7 @@ async def surroundings_of(platform: Platform, agent: Agent) -> Surroundings:
     async def no_specs(_: object) -> list[ToolSpec]:
         return []
 
-    return Surroundings(str, no_specs, there, there)
+    return Surroundings(lambda name: (name,), no_specs, there, there)
 
 
 class BadModel(CountingModel):

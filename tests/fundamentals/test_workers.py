@@ -19,7 +19,7 @@ async def test_a_worker_that_joins_gets_the_next_fitting_question(platform: Plat
     async with platform.run(TRAINS):
         _, before = await platform.ask("Will it rain tomorrow?")
         assert agent_of(before) == "trains"
-        async with working(platform.bus, [WEATHER], platform.model, lambda name: f"offline:{name}"):
+        async with working(platform.bus, [WEATHER], platform.model, lambda name: (f"offline:{name}",)):
 
             async def routed() -> bool:
                 return agent_of((await platform.ask("Will it rain tomorrow?"))[1]) == "weather"

@@ -21,14 +21,15 @@ def agents_service(settings: AgentsSettings) -> Service:
     agents, version = _agents(settings)
     model_settings = ModelSettings.load(settings.config)
     models = open_models(model_settings)
-    for agent in agents:
-        models.resolve(agent.model)
+    for name in {name for agent in agents for name in agent.models}:
+        models.resolve(name)
     worker = WorkerSettings(
         slots=settings.agent_slots,
         drain_seconds=settings.drain,
         beat_seconds=settings.agent_beat,
         ack_wait=settings.ack_wait,
         model_timeout=model_settings.timeout_seconds,
+        model_retries=model_settings.retries,
     )
 
     @contextlib.asynccontextmanager
@@ -39,7 +40,7 @@ def agents_service(settings: AgentsSettings) -> Service:
         finally:
             await models.close()
 
-    return Service("agents", settings, work)
+    return Service("agents", settings, work, without=lambda: models.away)
 
 
 def _agents(settings: AgentsSettings) -> tuple[list[Agent], str]:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
-from sqlalchemy import insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.contracts.errors import BadMessage, CallerMistake
@@ -58,6 +58,9 @@ class Ingest:
         """The sequence of the last message that is in the tables; 0 at first. Raises ForeignLog."""
         async with self._store.writing() as connection:
             found = (await connection.execute(select(position))).one_or_none()
+            if found is not None and not found.sequence:  # nothing has been read: any log will do
+                await connection.execute(delete(position))
+                found = None
             if found is None:
                 await connection.execute(insert(position).values(self._beginning()))
         if found is not None:

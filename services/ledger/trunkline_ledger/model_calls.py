@@ -1,13 +1,19 @@
-"""Model calls from their prompts and models. A prompt is an intent to pay: without its model it is money spent."""
+"""Model calls from their prompts and models, and from the notes of failed attempts that others followed.
+
+A prompt is an intent to pay: without any of these it is money spent. A failed attempt costs what its tokens cost;
+without any it costs nothing when the provider refused it or was never reached, and else nobody knows.
+"""
 
 from collections.abc import Mapping
 from datetime import datetime
 
+import msgspec
 from msgspec.structs import replace
 
 from trunkline.contracts.codec import Event
 from trunkline.contracts.dialog import Usage
-from trunkline.contracts.messages import Model, Prompt
+from trunkline.contracts.errors import BadMessage
+from trunkline.contracts.messages import Failure, Model, Note, Prompt
 from trunkline_ledger.believable import count, elapsed, milliseconds, text, tokens
 from trunkline_ledger.money import parsed
 from trunkline_ledger.prices import Pricing
@@ -15,6 +21,17 @@ from trunkline_ledger.rows import ModelCallRow
 
 Attempts = dict[tuple[str, int], ModelCallRow]
 """By step and attempt."""
+RETRIED = "retry-"
+"""How the step of a failed attempt's note begins; the attempt's own follows."""
+
+
+class FailedAttempt(msgspec.Struct, frozen=True):
+    """What such a note says."""
+
+    code: str = "model_failed"
+    usage: Usage = Usage()
+    latency_ms: float = 0.0
+    spent: bool = True
 
 
 def prompted(known: Attempts, event: Event, fact: Prompt, prices: Pricing, *, ended: bool) -> tuple[ModelCallRow, ...]:
@@ -40,6 +57,13 @@ def prompted(known: Attempts, event: Event, fact: Prompt, prices: Pricing, *, en
     return (_lost(row, event.at, prices) if ended or settled else row,)
 
 
+def takes_over(known: Attempts, event: Event, fact: Prompt) -> bool:
+    """Whether somebody goes on with a step that another left; a worker may try again itself after a failure."""
+    before = known.get((_step(event.subject.step, fact.attempt), fact.attempt - 1))
+    again = before is not None and before.outcome == "retried" and before.worker == text(fact.worker)
+    return fact.attempt > 1 and not again
+
+
 def returned(known: Attempts, event: Event, fact: Model, prices: Pricing) -> tuple[ModelCallRow, ...]:
     """A model call came back; no other attempt at its step can any more, so those are lost."""
     step, attempt = event.subject.step, count(fact.attempt, "attempt")
@@ -51,6 +75,31 @@ def returned(known: Attempts, event: Event, fact: Model, prices: Pricing) -> tup
     )
     others = (other for other in _attempts(known, step) if other.attempt != attempt and other.outcome == "open")
     return (_settled(row, event, fact, prices), *(_lost(other, event.at, prices) for other in others))
+
+
+def retried(known: Attempts, event: Event, fact: Note, prices: Pricing) -> tuple[ModelCallRow, ...]:
+    """An attempt failed, and another follows. Raises BadMessage."""
+    step, _, attempt = event.subject.step.removeprefix(RETRIED).rpartition("-")
+    row = known.get((step, int(attempt))) if _is_retry(event.subject.step, attempt) else None
+    if row is None or row.model_sequence is not None:
+        return ()
+    try:
+        failed = msgspec.convert(fact.data, FailedAttempt)
+    except msgspec.ValidationError as error:
+        raise BadMessage(f"not the note of a failed attempt: {error}.") from error
+    usage = tokens(failed.usage)
+    cost = _cost_of_failure(row.model, usage, event.at, prices, spent=failed.spent)
+    return (
+        replace(
+            _with(row, usage, cost),
+            outcome="retried",
+            returned_at=event.at,
+            elapsed_ms=elapsed(row.prompted_at, event.at),
+            latency_ms=milliseconds(failed.latency_ms, "latency_ms"),
+            error=text(failed.code),
+            model_sequence=event.sequence,
+        ),
+    )
 
 
 def abandoned(known: Attempts, at: datetime, prices: Pricing) -> tuple[ModelCallRow, ...]:
@@ -79,16 +128,9 @@ def _settled(row: ModelCallRow, event: Event, fact: Model, prices: Pricing) -> M
     latency = milliseconds(fact.latency_ms, "latency_ms")
     cost = _cost(fact, usage, event.at, prices)
     return replace(
-        row,
+        _with(row, usage, cost),
         model=text(fact.model) or row.model,
         outcome="failed" if fact.error else "returned",
-        paid_without_result=False,
-        input_tokens=usage.input_tokens,
-        output_tokens=usage.output_tokens,
-        cache_read_tokens=usage.cache_read_tokens,
-        cache_write_tokens=usage.cache_write_tokens,
-        cost=cost,
-        cost_known=cost is not None,
         returned_at=event.at,
         elapsed_ms=latency if row.prompted_at is None else elapsed(row.prompted_at, event.at),
         latency_ms=latency,
@@ -98,13 +140,42 @@ def _settled(row: ModelCallRow, event: Event, fact: Model, prices: Pricing) -> M
     )
 
 
+def _with(row: ModelCallRow, usage: Usage, cost: int | None) -> ModelCallRow:
+    return replace(
+        row,
+        paid_without_result=False,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        cost=cost,
+        cost_known=cost is not None,
+    )
+
+
+def _is_retry(step: str, attempt: str) -> bool:
+    return step.startswith(RETRIED) and attempt.isdecimal() and len(attempt) < 10
+
+
 def _cost(fact: Model, usage: Usage, at: datetime, prices: Pricing) -> int | None:
-    """No tokens at all is only believable of a call that failed, and not of one that ran out of time unanswered."""
-    if prices.is_free(fact.model):
-        return 0
-    if usage == Usage():
-        return 0 if fact.error is not None and fact.error.code != "deadline_passed" else None
+    """No tokens at all is not believable of a call that succeeded, unless it is free."""
+    if fact.error is not None:
+        return _cost_of_failure(fact.model, usage, at, prices, spent=_may_have_cost(fact.error))
+    if usage == Usage() and not prices.is_free(fact.model):
+        return None
     return prices.cost(fact.model, usage, at)
+
+
+def _may_have_cost(error: Failure) -> bool:
+    """As the failure says; else a call costs something when it ran out of time unanswered."""
+    said = error.data.get("spent")
+    return said if isinstance(said, bool) else error.code == "deadline_passed"
+
+
+def _cost_of_failure(model: str, usage: Usage, at: datetime, prices: Pricing, *, spent: bool) -> int | None:
+    if usage != Usage() or prices.is_free(model):
+        return prices.cost(model, usage, at)
+    return None if spent else 0
 
 
 def _lost(row: ModelCallRow, at: datetime, prices: Pricing) -> ModelCallRow:

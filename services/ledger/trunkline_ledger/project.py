@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec.structs import replace
 
+from trunkline.contracts.attempts import attempt_of
 from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.messages import (
@@ -69,7 +70,7 @@ def project(known: RunRows, event: Event, prices: Pricing) -> tuple[Row, ...]:
         return ()
     _same_owner(before, event)
     calls: list[ModelCallRow | ToolCallRow] = [*_model_calls(known, event, prices), *_tool_calls(known, event)]
-    run = _lifecycle(before, event)
+    run = _lifecycle(before, event, known)
     for row in calls:
         run = _counted(run, known, row)
     return (replace(run, events=run.events + 1, last_sequence=event.sequence, last_at=event.at), *calls)
@@ -105,20 +106,23 @@ def _model_calls(known: RunRows, event: Event, prices: Pricing) -> tuple[ModelCa
             return models.prompted(known.model_calls, event, fact, prices, ended=ended)
         case Model() as fact:
             return models.returned(known.model_calls, event, fact, prices)
+        case Note() as fact:
+            return models.retried(known.model_calls, event, fact, prices)
         case Answer() if not ended:
             return models.abandoned(known.model_calls, event.at, prices)
     return ()
 
 
 def _tool_calls(known: RunRows, event: Event) -> tuple[ToolCallRow, ...]:
-    row = known.tool_calls.get(event.subject.step)
+    step, _ = attempt_of(event.subject.kind, event.subject.step)
+    row = known.tool_calls.get(step)
     match event.fact:
         case Call() as fact:
             return tools.called(row, event, fact)
         case Started() as fact:
             return tools.started(row, event, fact)
-        case Approval():
-            return tools.waiting(row, event)
+        case Approval() as fact:
+            return tools.waiting(row, event, fact)
         case Decision() as fact:
             return tools.decided(row, event, fact)
         case Result() as fact:
@@ -128,14 +132,14 @@ def _tool_calls(known: RunRows, event: Event) -> tuple[ToolCallRow, ...]:
     return ()
 
 
-def _lifecycle(run: RunRow, event: Event) -> RunRow:
+def _lifecycle(run: RunRow, event: Event, known: RunRows) -> RunRow:
     match event.fact:
         case Request() as fact:
             return _requested(run, event, fact)
         case Task() as fact:
             return _tasked(run, event, fact)
         case Prompt() as fact:
-            return _begun(run, event, fact)
+            return _begun(run, event, took_over=models.takes_over(known.model_calls, event, fact))
         case Model() if not run.agent:
             return replace(run, agent=event.subject.name)
         case Answer() as fact:
@@ -180,8 +184,8 @@ def _tasked(run: RunRow, event: Event, fact: Task) -> RunRow:
     )
 
 
-def _begun(run: RunRow, event: Event, fact: Prompt) -> RunRow:
-    takeovers = run.takeovers + (fact.attempt > 1)
+def _begun(run: RunRow, event: Event, *, took_over: bool) -> RunRow:
+    takeovers = run.takeovers + took_over
     if run.begun_at is not None:
         return replace(run, takeovers=takeovers)
     return replace(

@@ -10,8 +10,8 @@ from typing import Literal
 import msgspec
 
 RunStatus = Literal["running", "answered", "failed", "cancelled"]
-CallOutcome = Literal["open", "returned", "failed", "lost"]
-ToolStatus = Literal["called", "waiting", "started", "done", "failed", "lost"]
+CallOutcome = Literal["open", "returned", "retried", "failed", "lost"]
+ToolStatus = Literal["called", "waiting", "started", "in_doubt", "done", "failed", "lost"]
 
 
 class EventRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,7 +40,8 @@ class GapRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at one model call. `lost`: paid, as far as we know, and nothing came back.
+    """One attempt at one model call. `lost`: paid, as far as we know, and nothing came back. `retried`: it failed, and
+    another attempt followed.
 
     `cost` is None while the call is open, and when nobody knows the price.
     """
@@ -73,7 +74,9 @@ class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToolCallRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One call of one tool. `lost`: the run ended without a result; with `started_at`, its effect is in doubt."""
+    """One call of one tool. `waiting`: for a person's approval; `in_doubt`: for one who knows what became of it.
+    `lost`: the run ended without a result; with `started_at`, its effect is in doubt.
+    """
 
     run: str
     step: str

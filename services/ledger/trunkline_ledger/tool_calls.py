@@ -7,9 +7,10 @@ from collections.abc import Mapping
 
 from msgspec.structs import replace
 
+from trunkline.contracts.attempts import attempt_of
 from trunkline.contracts.codec import Event
 from trunkline.contracts.ids import tool_name
-from trunkline.contracts.messages import Call, Decision, Result, Started
+from trunkline.contracts.messages import Approval, Call, Decision, Result, Started
 from trunkline.contracts.subjects import TIMER
 from trunkline_ledger.believable import count, elapsed, milliseconds, text
 from trunkline_ledger.rows import ToolCallRow
@@ -31,6 +32,7 @@ def called(row: ToolCallRow | None, event: Event, fact: Call) -> tuple[ToolCallR
 
 
 def started(row: ToolCallRow | None, event: Event, fact: Started) -> tuple[ToolCallRow, ...]:
+    """Of several attempts, the first one ends the time in the queue."""
     row = row or _blank(event)
     if row.started_sequence is not None or row.result_sequence is not None:
         return ()
@@ -46,20 +48,20 @@ def started(row: ToolCallRow | None, event: Event, fact: Started) -> tuple[ToolC
     return (running,)
 
 
-def waiting(row: ToolCallRow | None, event: Event) -> tuple[ToolCallRow, ...]:
+def waiting(row: ToolCallRow | None, event: Event, fact: Approval) -> tuple[ToolCallRow, ...]:
+    """The newest question stands: whether the call may run, and later what became of it."""
     row = row or _blank(event)
-    if row.approval_sequence is not None:
-        return ()
-    status = "waiting" if row.status == "called" else row.status
-    return (replace(row, status=status, approval_sequence=event.sequence),)
+    if row.status in ("called", "started"):
+        row = replace(row, status="in_doubt" if fact.reason == "in_doubt" else "waiting")
+    return (replace(row, approval_sequence=event.sequence, decision_sequence=None, verdict="", decided_by=""),)
 
 
 def decided(row: ToolCallRow | None, event: Event, fact: Decision) -> tuple[ToolCallRow, ...]:
-    """The first decision counts. It is the executor that refuses or runs; the row waits for what it does."""
+    """The first decision of a question counts. It is the executor that acts on it; the row waits for what it does."""
     row = row or _blank(event)
     if row.decision_sequence is not None:
         return ()
-    status = "called" if row.status == "waiting" else row.status
+    status = {"waiting": "called", "in_doubt": "started"}.get(row.status, row.status)
     return (
         replace(row, status=status, verdict=fact.verdict, decided_by=text(fact.by), decision_sequence=event.sequence),
     )
@@ -110,7 +112,8 @@ def share(row: ToolCallRow) -> dict[str, float]:
 def _blank(event: Event, tool: str = "") -> ToolCallRow:
     """A call whose own message is missing."""
     name = text(tool) or tool_name(event.subject.name)
-    return ToolCallRow(run=event.subject.run, step=event.subject.step, tool=name)
+    step, _ = attempt_of(event.subject.kind, event.subject.step)
+    return ToolCallRow(run=event.subject.run, step=step, tool=name)
 
 
 def _queued(known: float | None, took: float | None, duration: float) -> float | None:

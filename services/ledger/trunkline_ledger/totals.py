@@ -111,7 +111,7 @@ async def _models(connection: AsyncConnection, conditions: Conditions) -> tuple[
         select(
             calls.model,
             func.count().label("calls"),
-            _count(calls.outcome == "failed", "failed"),
+            _count(calls.outcome.in_(("failed", "retried")), "failed"),
             _count(calls.outcome == "lost", "lost"),
             _count((calls.outcome != "open") & calls.cost_known.is_(False), "unpriced"),
             _sum(calls.input_tokens, "input_tokens"),

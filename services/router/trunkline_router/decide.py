@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from trunkline.contracts.messages import Failure, Request, Route
 from trunkline_router.routes import Routes
+from trunkline_router.settings import RouterSettings
 
 
 @dataclass(frozen=True)
@@ -15,6 +16,14 @@ class Dispatch:
     agent: str = ""
     route: Route = field(default_factory=Route)
     refusal: Failure | None = None
+
+
+def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Dispatch:
+    """Admission first, then the decision."""
+    refusal = admit(request, max_question=settings.router_max_question)
+    if refusal:
+        return Dispatch(refusal=refusal)
+    return decide(request, routes, confident=settings.router_confident)
 
 
 def admit(request: Request, *, max_question: int) -> Failure | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -12,13 +13,17 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from trunkline.bus import Bus, LeaseLoop
+from trunkline.bus import Bus, LeaseLoop, StoredMessage, recorded
+from trunkline.bus.cancels import Cancels
 from trunkline.bus.consumers import of_tool
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import TOOLS, registered
+from trunkline.contracts.attempts import attempt_of
 from trunkline.contracts.errors import BrokenFile, TrunklineError
 from trunkline.contracts.ids import tool_token
+from trunkline.contracts.messages import Failure
 from trunkline.contracts.registry import ToolCard
+from trunkline.contracts.subjects import RunKey, Subject
 from trunkline.run.ending import fail_call
 from trunkline.service import Service
 from trunkline_tools.executor import Executor
@@ -41,17 +46,9 @@ def tools_service(settings: ToolsSettings) -> Service:
             if settings.builtin:
                 offers += [_besides(offers, own) async for own in _entered(stack, _builtin(), required=True)]
             cards = _unique(offers, executor_id, settings.tool_beat)
-            for card, sandbox in cards:
-                executor = Executor(bus, card, sandbox)
-                loop = LeaseLoop(
-                    bus,
-                    of_tool(card.tool, ack_wait=settings.ack_wait),
-                    executor.handle,
-                    park=parking(bus, "tools", partial(fail_call, bus)),
-                    slots=settings.tool_slots,
-                    drain_seconds=settings.drain,
-                )
-                await stack.enter_async_context(loop.running())
+            cancels = await stack.enter_async_context(Cancels().listening(bus))
+            executors = [Executor(bus, card, sandbox, cancels, settings.approval_wait) for card, sandbox in cards]
+            await stack.enter_async_context(_working([_loop(executor, settings) for executor in executors]))
             if settings.timers:
                 await stack.enter_async_context(keeping_time(bus, drain_seconds=settings.drain))
             by_key = {f"{tool_token(card.tool)}.{executor_id}": card for card, _ in cards}
@@ -59,6 +56,45 @@ def tools_service(settings: ToolsSettings) -> Service:
             yield
 
     return Service("tools", settings, work)
+
+
+def _loop(executor: Executor, settings: ToolsSettings) -> LeaseLoop:
+    return LeaseLoop(
+        executor.bus,
+        of_tool(executor.card.tool, ack_wait=settings.ack_wait),
+        executor.handle,
+        park=parking(executor.bus, "tools", partial(_give_up, executor.bus)),
+        slots=settings.tool_slots,
+        drain_seconds=settings.drain,
+    )
+
+
+async def _give_up(bus: Bus, message: StoredMessage, key: RunKey, failure: Failure) -> None:
+    """A decision that cannot be carried out fails the call that it is about."""
+    subject = Subject.parse(message.subject)
+    if subject.kind == "decision":
+        step, _ = attempt_of(subject.kind, subject.step)
+        call = await recorded(bus, str(key.step("call", subject.name, step)))
+        if call is None:
+            return
+        message = StoredMessage(str(call.subject), call.sequence, call.at, call.raw)
+    await fail_call(bus, message, key, failure)
+
+
+@contextlib.asynccontextmanager
+async def _working(loops: Iterable[LeaseLoop]) -> AsyncIterator[None]:
+    """All of them; on leaving, they finish side by side, so that the time to drain is one for all."""
+    async with contextlib.AsyncExitStack() as together:
+        leaving: list[contextlib.AsyncExitStack] = []
+
+        async def leave() -> None:
+            await asyncio.gather(*(each.aclose() for each in leaving))
+
+        together.push_async_callback(leave)
+        for loop in loops:
+            leaving.append(contextlib.AsyncExitStack())
+            await leaving[-1].enter_async_context(loop.running())
+        yield
 
 
 def _files(settings: ToolsSettings) -> Iterable[tuple[str, Sandbox]]:

@@ -1,47 +1,175 @@
 """The executor decides and acts: it takes a tool's calls, runs each in a sandbox, and records what it came to.
 
-Law 5: a tool that only reads, or is idempotent, is run again when its result is missing. One with effects puts
-`started` on the log first; when somebody has done so before and there is no result, the call is in doubt, and it is
-not run again.
+What is to be done follows from the log alone (`call_state`), so whoever gets a message after a crash does the same.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 
 import structlog
 
-from trunkline.bus import Bus, Lease, append, last, read_event
+from trunkline.bus import Bus, Lease, Recorded, append, fold, last, read_event
+from trunkline.bus.cancels import Cancels
+from trunkline.bus.streams import server_now
+from trunkline.contracts.attempts import attempt_of, check_step, started_step
 from trunkline.contracts.codec import Event
-from trunkline.contracts.errors import BadMessage
-from trunkline.contracts.messages import Call, Failure, Result, Started
+from trunkline.contracts.errors import BadMessage, Superseded
+from trunkline.contracts.messages import Call, Decision, Failure, Result, Started
 from trunkline.contracts.registry import ToolCard
-from trunkline.contracts.subjects import RunKey
+from trunkline.contracts.subjects import TRUNK, RunKey
+from trunkline_tools import refusals
+from trunkline_tools.asking import arguments_hash, ask_first, ask_what_became
+from trunkline_tools.call_state import AskFirst, CallState, Finish, Leave, Resolve, Run, ended, next_action, state_of
+from trunkline_tools.reconciling import note_reconciled, reconciled
 from trunkline_tools.sandbox.contract import Outcome, Sandbox
+from trunkline_tools.trying import Trying
 
 log = structlog.get_logger("trunkline.tools")
+
+APPROVAL_SECONDS = 3600.0
+BEGIN_SECONDS = 2.0
+"""Within which an attempt must begin after its `started` was asked for: a process that was frozen leaves it."""
+OVER_SECONDS = BEGIN_SECONDS + 3.0
+"""How long after its time-out an attempt is over for certain, also in an executor that nobody hears of any more."""
+EFFECT_UNKNOWN = frozenset({"hung", "flooded", "exited", "killed", "cancelled"})
+"""Reasons of failures in which the tool itself said nothing about what it did."""
 
 
 @dataclass(frozen=True)
 class Executor:
-    """Runs one tool. It holds the bus; the tool's code never does."""
+    """Runs one tool. It holds the bus; the tool's code never does. `approval_seconds`: how long a person may take."""
 
     bus: Bus
     card: ToolCard
     sandbox: Sandbox
+    cancels: Cancels
+    approval_seconds: float = APPROVAL_SECONDS
 
     async def handle(self, lease: Lease) -> None:
-        """Raises WireViolation, BusUnavailable."""
+        """Raises WireViolation, BusUnavailable; Superseded when somebody else is at it."""
         event = await read_event(self.bus, lease.message)
-        call = event.fact
-        if not isinstance(call, Call):
-            raise BadMessage(f"{lease.message.subject} is not a call.")
-        key, name, step = RunKey.of(event.subject), event.subject.name, event.subject.step
-        target = key.step("result", call.agent, step)
-        if not lease.fresh and await last(self.bus, str(target)):
+        called = await self._call_of(event)
+        if called is None:
             await lease.ack()
             return
-        outcome = await self._carry_out(event, call, key, lease.delivery)
+        if lease.fresh and called is event and not self.card.approve:
+            state = _state(called, [])
+        else:
+            state = await self._look(called, lease.sequence)
+        outcome = await self._do(state, lease)
+        if outcome is not None:
+            await self._record(state, outcome)
+        if not lease.settled:
+            await lease.ack()
+
+    async def _call_of(self, event: Event) -> Event | None:
+        """The call that the message is about; None for a decision about no call. Raises BadMessage."""
+        if isinstance(event.fact, Call):
+            check_step(event.subject.step)
+            return event
+        if not isinstance(event.fact, Decision):
+            raise BadMessage(f"{event.subject} is neither a call nor a decision.")
+        step, _ = attempt_of(event.subject.kind, event.subject.step)
+        found = await last(self.bus, str(RunKey.of(event.subject).step("call", event.subject.name, step)))
+        if found is None:
+            log.warning("a decision about no call", action="decision_dropped", subject=str(event.subject))
+        return found
+
+    async def _look(self, called: Event, at_least: int) -> CallState:
+        """What the log says, at least up to that message; whether there is a result, as the leader has it."""
+        key = RunKey.of(called.subject)
+        state = _state(called, await fold(self.bus, key.everything, at_least=at_least))
+        target = key.step("result", state.call.agent, called.subject.step)
+        state.finished = state.finished or await last(self.bus, str(target)) is not None
+        return state
+
+    async def _do(self, state: CallState, lease: Lease) -> Outcome | None:
+        """What the call came to; None when that is for others to say, or for later."""
+        digest = arguments_hash(self.card, state) if state.decided else ""
+        now = datetime.now(UTC)
+        match next_action(self.card, state, holding=lease.sequence, digest=digest, now=now):
+            case Leave():
+                return None
+            case Finish(value=value, error=error):
+                return Outcome(value=value, error=error, isolation=self.card.isolation)
+            case AskFirst():
+                await ask_first(self.bus, self.card, state, self.approval_seconds)
+                return None
+            case Resolve(attempt=attempt):
+                return await self._resolve(state, attempt, lease)
+            case Run() if self.card.repeatable:
+                return await self._trying.run(state)
+            case Run(attempt=attempt):
+                return await self._attempt(state, attempt, lease)
+
+    async def _attempt(self, state: CallState, attempt: int, lease: Lease) -> Outcome | None:
+        """Run a tool that must not be run twice; the attempt before is known not to have happened."""
+        if await self._not_over(state, lease):
+            return None
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
+        mark = await self._start(state, attempt, lease.delivery)
+        if not mark.own and lease.fresh and not state.started:
+            return await self._do(await self._look(state.event, mark.sequence), lease)
+        if not mark.own:
+            raise Superseded(f"attempt {attempt} of {self.card.tool} was begun by somebody else")
+        if clock() - asked_at > BEGIN_SECONDS:
+            raise Superseded(f"attempt {attempt} of {self.card.tool} would begin too late")
+        outcome = await self._trying.run(state)
+        if outcome.error and outcome.error.data.get("reason") in EFFECT_UNKNOWN:
+            return await self._cleared_up(state, attempt, outcome, outcome.error)
+        return outcome
+
+    async def _start(self, state: CallState, attempt: int, delivery: int) -> Recorded:
+        """Law 2: `started` stands on the log before the effect."""
+        subject = state.event.subject
+        fact = Started(executor=self.card.executor, delivery=delivery, attempt=attempt, isolation=self.card.isolation)
+        place = RunKey.of(subject).step("started", subject.name, started_step(subject.step, attempt))
+        return await append(self.bus, place, fact)
+
+    async def _not_over(self, state: CallState, lease: Lease) -> bool:
+        """Whether the newest attempt may still be under way, in an executor that nobody hears of; then come back.
+
+        By the server's clock, which has stamped `started`: this machine's may be wrong.
+        """
+        if not state.started:
+            return False
+        over = state.started[state.attempt].at + timedelta(seconds=self.card.timeout_seconds + OVER_SECONDS)
+        seconds = (over - await server_now(self.bus, TRUNK)).total_seconds()
+        if seconds > 0:
+            await lease.retry(seconds)
+        return seconds > 0
+
+    async def _resolve(self, state: CallState, attempt: int, lease: Lease) -> Outcome | None:
+        """An attempt was begun by somebody who left no result."""
+        found = await reconciled(self._trying, self.card, state)
+        if found is None:
+            await ask_what_became(self.bus, self.card, state, attempt)
+            return None
+        if not found.done and await self._not_over(state, lease):
+            return None
+        await note_reconciled(self.bus, self.card, state, attempt, done=found.done)
+        if found.done:
+            return found.outcome
+        if refused := ended(self.card.tool, state, datetime.now(UTC)):
+            return Outcome(error=refused, isolation=self.card.isolation)
+        return await self._attempt(state, attempt + 1, lease)
+
+    async def _cleared_up(self, state: CallState, attempt: int, outcome: Outcome, failure: Failure) -> Outcome:
+        """An attempt of our own was ended, or died: its failure says what is known of its effect."""
+        found = await reconciled(self._trying, self.card, state)
+        if found is None:
+            await ask_what_became(self.bus, self.card, state, attempt)
+            return replace(outcome, error=refusals.may_have_happened(failure))
+        await note_reconciled(self.bus, self.card, state, attempt, done=found.done)
+        return found.outcome if found.done else replace(outcome, error=refusals.did_not_happen(failure))
+
+    async def _record(self, state: CallState, outcome: Outcome) -> None:
+        subject, call = state.event.subject, state.call
         result = Result(
             tool=self.card.tool,
             turn=call.turn,
@@ -53,28 +181,16 @@ class Executor:
             isolation=outcome.isolation,
             executor=self.card.executor,
         )
-        written = await append(self.bus, target, result)
+        written = await append(self.bus, RunKey.of(subject).step("result", call.agent, subject.step), result)
         if not written.own:
-            log.warning("somebody else was first", action="result_dropped", tool=name, run=key.run, step=step)
-        await lease.ack()
+            log.warning("somebody else was first", action="result_dropped", subject=str(subject))
 
-    async def _carry_out(self, event: Event, call: Call, key: RunKey, delivery: int) -> Outcome:
-        if self.card.effect == "write" and not self.card.idempotent:
-            started = Started(executor=self.card.executor, delivery=delivery, isolation=self.card.isolation)
-            mark = await append(self.bus, key.step("started", event.subject.name, event.subject.step), started)
-            if not mark.own:
-                return Outcome(error=in_doubt(self.card.tool))
-        return await self.sandbox.call(
-            self.card.tool,
-            call.arguments,
-            timeout=self.card.timeout_seconds,
-            call_id=f"{key.run}-{event.subject.step}",
-        )
+    @cached_property
+    def _trying(self) -> Trying:
+        return Trying(self.bus, self.card, self.sandbox, self.cancels)
 
 
-def in_doubt(tool: str) -> Failure:
-    return Failure(
-        code="in_doubt",
-        message=f"{tool} was started and its result is not known; it was not run again.",
-        hint="Look whether its effect happened, and say so before asking again.",
-    )
+def _state(called: Event, events: list[Event]) -> CallState:
+    if not isinstance(called.fact, Call):
+        raise BadMessage(f"{called.subject} is not a call.")
+    return state_of(called, called.fact, events)

@@ -70,7 +70,15 @@ class McpTools:
         await self._connected()
         return tuple(offer.card for offer in self._offers.values())
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str) -> Outcome:
+    async def call(
+        self,
+        tool: str,
+        arguments: dict[str, Any],
+        *,
+        timeout: float,
+        call_id: str,
+        reconcile: bool = False,  # noqa: ARG002  # a server has no reconcile functions, and its cards say so
+    ) -> Outcome:
         begun = time.perf_counter()
         try:
             async with asyncio.timeout(timeout):
@@ -95,7 +103,8 @@ class McpTools:
                 return None, refusal
             return await self._ask(client, offer, arguments, call_id)
         except ToolFailed as error:
-            return None, Failure(code=error.code, message=error.what, hint=error.hint, data={"reason": "killed"})
+            data = {"reason": "not_started", "passing": True}
+            return None, Failure(code=error.code, message=error.what, hint=error.hint, data=data)
 
     async def _ask(
         self, client: "Client", offer: Offered, arguments: dict[str, Any], call_id: str
@@ -120,9 +129,8 @@ class McpTools:
             return failed(tool, "raised", what, "Correct the arguments, or mend the server.")
         self._lose()
         what = f"was lost: the connection to {self._name} broke while it ran ({error.message[:200]})"
-        return failed(
-            tool, "killed", what, "The next call connects again. Whether this one had its effect is not known."
-        )
+        hint = "The next call connects again. Whether this one had its effect is not known."
+        return failed(tool, "killed", what, hint, passing=True)
 
     def _lose(self) -> None:
         if self._connection is not None:
@@ -162,8 +170,10 @@ class McpTools:
             description=description,
             parameters=parameters,
             effect=self._server.effect,
+            idempotent=self._server.idempotent,
             approve=self._server.approve,
             timeout_seconds=self._server.timeout,
+            retries=self._server.tries_again,
             source=f"mcp:{self._name}",
             isolation=self._isolation,
         )

@@ -21,4 +21,5 @@ class ToolsSettings(ServiceSettings):
     timers: bool = Field(True, description="Whether sleeping runs are woken from here.")
     tool_slots: int = Field(16, gt=0, description="Calls at a time, per tool.")
     ack_wait: float = Field(10.0, ge=1, description="Seconds without a heartbeat until another executor takes over.")
+    approval_wait: float = Field(3600.0, gt=0, description="Seconds that a person has to approve a call.")
     tool_beat: float = Field(2.0, gt=0, description="Seconds between heartbeats in the registry.")

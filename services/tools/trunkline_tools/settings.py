@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.contracts.registry import Effect
+from trunkline.tool import checked_retries
 
 DEFAULT_FILE = Path("trunkline.toml")
 
@@ -24,8 +25,10 @@ class McpServer(BaseModel):
         None, description="The tools that are offered, by the server's names; else all."
     )
     effect: Effect = Field("write", description="Of all its tools; a server's own word on that is not trusted.")
+    idempotent: bool = Field(False, description="Whether running a call twice, with one call id, does no harm.")
     approve: bool = Field(False, description="Whether a person decides before each call.")
-    timeout: float = Field(30.0, gt=0, description="Seconds in total for one call.")
+    timeout: float = Field(30.0, gt=0, description="Seconds in total for one try.")
+    retries: int | None = Field(None, description="How often to try again; else 2, or 0 where that could do harm.")
 
     @model_validator(mode="after")
     def _one_way_to_reach_it(self) -> Self:
@@ -34,6 +37,15 @@ class McpServer(BaseModel):
         if self.env and self.url:
             raise ValueError("env is for a command, not for a url")
         return self
+
+    @model_validator(mode="after")
+    def _retries_do_no_harm(self) -> Self:
+        _ = self.tries_again  # an InvalidSettings is a ValueError
+        return self
+
+    @property
+    def tries_again(self) -> int:
+        return checked_retries("retries", self.retries, again=self.effect == "read" or self.idempotent)
 
 
 class _McpTables(BaseModel):

@@ -1,6 +1,7 @@
-"""Timers: a run that sleeps is woken by the bus, by a message that was scheduled when it lay down.
+"""Timers: messages that were scheduled come back when they are due.
 
-A schedule may fire twice or late; it only nudges. The result that it leads to is fenced like every fact.
+A call of `timer` is a run that sleeps: it gets its result. An approval that nobody decided in time is decided: no.
+A schedule may fire twice or late; it only nudges. The fact that it leads to is fenced like every other.
 """
 
 from __future__ import annotations
@@ -11,17 +12,25 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from functools import partial
 
+import msgspec
+
 from trunkline.bus import Bus, Lease, LeaseLoop, append, read_event
 from trunkline.bus.consumers import of_timers_due, of_timers_set
 from trunkline.bus.dead import parking
 from trunkline.bus.timers import schedule
-from trunkline.contracts.codec import decode_fact
+from trunkline.contracts.codec import decode, decode_fact
 from trunkline.contracts.errors import BadMessage, InvalidArguments
-from trunkline.contracts.messages import Call, Failure, Result
-from trunkline.contracts.subjects import TIMER, RunKey, parse_due
+from trunkline.contracts.messages import Approval, Call, Decision, Fact, Failure, Result
+from trunkline.contracts.subjects import TIMER, RunKey, Subject, parse_due
 from trunkline.run.ending import fail_call
 
 LONGEST_SLEEP = timedelta(days=30)
+
+
+class _Scheduled(msgspec.Struct):
+    """What was scheduled; a publisher may have left out that it is a call."""
+
+    kind: str = "call"
 
 
 @contextlib.asynccontextmanager
@@ -44,18 +53,25 @@ async def keeping_time(bus: Bus, *, slots: int = 64, drain_seconds: float = 20.0
         await lease.ack()
 
     async def wake(lease: Lease) -> None:
-        key, agent, step = parse_due(lease.message.subject)
-        call = decode_fact("call", lease.message.data)
-        if not isinstance(call, Call):
-            raise BadMessage(f"{lease.message.subject} is not a timer.")
-        slept = Result(tool=TIMER, turn=call.turn, input_hash=call.input_hash)
-        await append(bus, key.step("result", agent, step), slept)
+        await append(bus, *_due(lease.message.subject, lease.message.data))
         await lease.ack()
 
     setting = LeaseLoop(bus, of_timers_set(), lay_down, park=park, slots=slots, drain_seconds=drain_seconds)
     waking = LeaseLoop(bus, of_timers_due(), wake, park=park, slots=slots, drain_seconds=drain_seconds)
     async with setting.running(), waking.running():
         yield
+
+
+def _due(subject: str, data: bytes) -> tuple[Subject, Fact]:
+    """What is to be recorded now. Raises BadSubject, BadMessage."""
+    key, name, step = parse_due(subject)
+    match decode_fact(decode(data, _Scheduled).kind, data):
+        case Call() as call:
+            return key.step("result", name, step), Result(tool=TIMER, turn=call.turn, input_hash=call.input_hash)
+        case Approval() as asked:
+            refused = Decision(verdict="denied", by=TIMER, arguments_hash=asked.arguments_hash)
+            return key.step("decision", name, step), refused
+    raise BadMessage(f"{subject} is not a timer.")
 
 
 def _seconds(call: Call) -> timedelta:

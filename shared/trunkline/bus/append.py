@@ -13,6 +13,7 @@ import structlog
 from trunkline.bus.fold import last
 from trunkline.bus.mailbox import Interrupted
 from trunkline.bus.objects import offload
+from trunkline.bus.trouble import Refused, explained, refused, say_trouble, say_well
 from trunkline.contracts.codec import Event, encode
 from trunkline.contracts.errors import BusUnavailable
 from trunkline.contracts.ids import new_event_id
@@ -26,14 +27,23 @@ log = structlog.get_logger("trunkline.bus")
 
 EXPECTED_SEQUENCE = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
-CONFLICTS = frozenset({10071, 10164, 10077})
-"""Wrong last sequence; the same on a replicated stream; the subject has its one message already."""
+CONFLICTS = frozenset({10071, 10164})
+"""Wrong last sequence; the same on a replicated stream, where the other message may be under way yet."""
+STORE_FAILED = 10077
+ONE_PER_SUBJECT = "maximum messages per subject exceeded"
+TROUBLE_SECONDS = 5.0
+"""Without success until it is said."""
 _FENCE = {EXPECTED_SEQUENCE: "0"}
 
 
 class PublishError(msgspec.Struct):
+    code: int = 0
     err_code: int = 0
     description: str = ""
+
+    @property
+    def conflict(self) -> bool:
+        return self.err_code in CONFLICTS or (self.err_code == STORE_FAILED and self.description == ONE_PER_SUBJECT)
 
 
 class PublishAck(msgspec.Struct):
@@ -63,29 +73,42 @@ async def append(
 
     With `whoever`, the step may exist only once under any name: used where the name is what is being decided.
     A lost acknowledgement is ambiguous, so the same event is published again, until `wait` seconds have passed.
-    Raises BusUnavailable.
+    Raises BusUnavailable; its kind Refused at once when the log is full.
     """
     fact = fact if fact.id else msgspec.structs.replace(fact, id=new_event_id())
-    payload = await offload(bus, encode(fact))
-    headers = _FENCE | {EXPECTED_SUBJECT: subject.any_name} if whoever else _FENCE
-    give_up = asyncio.get_running_loop().time() + wait
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     pause = 0.05
     while True:
         try:
-            reply = await bus.mailbox.request(str(subject), payload, headers=headers, wait=attempt_wait)
+            written = await _attempt(bus, subject, fact, whoever=whoever, wait=attempt_wait)
+        except Refused as error:
+            bus.trouble = str(error)
+            raise
         except BusUnavailable as error:
-            if asyncio.get_running_loop().time() > give_up:
-                raise
+            waited = loop.time() - began
+            if waited > wait:
+                raise await explained(bus, error) from error
+            if waited > TROUBLE_SECONDS and not bus.trouble:
+                say_trouble(bus, await explained(bus, error))
             log.info("publishing again", action="append_again", subject=str(subject), reason=error.what)
             await asyncio.sleep(0 if isinstance(error, Interrupted) else pause * _jitter())
             pause = min(pause * 2, 1.0)
-            continue
-        ack = _ack.decode(reply.data)
-        if ack.error is None:
-            return Recorded(ack.seq)
-        if ack.error.err_code in CONFLICTS:
-            return await _who_was_first(bus, subject, fact, whoever=whoever)
-        raise BusUnavailable(f"The bus refused {subject}: {ack.error.description}.", _hint(ack.error))
+        else:
+            say_well(bus)
+            return written
+
+
+async def _attempt(bus: Bus, subject: Subject, fact: Fact, *, whoever: bool, wait: float) -> Recorded:
+    payload = await offload(bus, encode(fact))
+    headers = _FENCE | {EXPECTED_SUBJECT: subject.any_name} if whoever else _FENCE
+    reply = await bus.mailbox.request(str(subject), payload, headers=headers, wait=wait)
+    ack = _ack.decode(reply.data)
+    if ack.error is None:
+        return Recorded(ack.seq)
+    if ack.error.conflict:
+        return await _who_was_first(bus, subject, fact, whoever=whoever)
+    raise refused(str(subject), ack.error.code, ack.error.err_code, ack.error.description)
 
 
 async def _who_was_first(bus: Bus, subject: Subject, fact: Fact, *, whoever: bool) -> Recorded:
@@ -97,9 +120,3 @@ async def _who_was_first(bus: Bus, subject: Subject, fact: Fact, *, whoever: boo
 
 def _jitter() -> float:
     return random.uniform(0.5, 1.5)  # noqa: S311  # spreads retries, guards nothing
-
-
-def _hint(error: PublishError) -> str:
-    if "maximum" in error.description or "insufficient" in error.description:
-        return "The log is full: raise max_bytes of the stream TRUNK or free its disk."
-    return "See the server's log."

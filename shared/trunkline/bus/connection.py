@@ -20,6 +20,8 @@ from trunkline.contracts.errors import BusUnavailable
 log = structlog.get_logger("trunkline.bus")
 
 RECONNECT_WAIT = 0.25
+PING_SECONDS = 5
+"""A connection without an answer to two pings is given up, and made anew."""
 NO_BUS_HINT = "Start one with `trunkline up`, or set NATS_URL to the bus that you mean."
 
 
@@ -49,6 +51,12 @@ class _Client(Client):
             log.info("unreadable headers", action="bad_headers", error=repr(error))
             return self._parse_header_lines(headers or b"") or None
 
+    async def _process_pong(self) -> None:
+        """As nats-py does it, which a reply to a flush that was given up would keep from ever reading again."""
+        if self._pongs and self._pongs[0].done():
+            self._pongs[0] = asyncio.get_running_loop().create_future()
+        await super()._process_pong()
+
     async def _close(self, status: int, do_cbs: bool = True) -> None:
         """As nats-py does it, which on some of the ways here tells nobody."""
         try:
@@ -64,9 +72,15 @@ class _Client(Client):
         return {name.strip(): value.strip() for name, colon, value in lines if colon}
 
 
-class Bus:
-    """A connected client. Open it with `async with Bus.open(url) as bus`.
+def servers_of(url: str) -> list[str]:
+    """The servers of a cluster, which `url` names with commas between them; which one is taken first is by chance."""
+    return [server for part in url.split(",") if (server := part.strip())] or [url]
 
+
+class Bus:
+    """A connected client. Open it with `async with Bus.open(url) as bus`; several servers have commas between them.
+
+    `trouble` says why the log takes no writes at present; it is empty otherwise.
     `lost` is set when the connection is closed for good, as after an error that the server reports: nothing works
     from then on.
     """
@@ -77,6 +91,7 @@ class Bus:
         self.mailbox = Mailbox(client)
         self.on_reconnect: list[Callable[[], None]] = []
         self.lost = asyncio.Event()
+        self.trouble = ""
         self._closing = False
         client.when_closed = self._closed
 
@@ -91,6 +106,11 @@ class Bus:
             yield bus
         finally:
             await bus._close()
+
+    @property
+    def clustered(self) -> bool:
+        """Whether the server is one of several."""
+        return bool(self.client._server_info.get("cluster"))  # noqa: SLF001  # nats-py tells it nowhere else
 
     async def api(self, call: str, body: dict[str, Any] | None = None, *, wait: float = 5.0) -> dict[str, Any]:
         """One call of the JetStream API; its answer, which may hold an `error`. Raises BusUnavailable."""
@@ -122,12 +142,12 @@ class Bus:
         try:
             async with asyncio.timeout(wait):
                 await self.client.connect(
-                    servers=[self.url],
+                    servers=servers_of(self.url),
                     name=name,
                     max_reconnect_attempts=-1,
                     reconnect_time_wait=RECONNECT_WAIT,  # type: ignore[arg-type]  # any number of seconds works
                     connect_timeout=2,
-                    ping_interval=10,
+                    ping_interval=PING_SECONDS,
                     error_cb=on_error,
                     reconnected_cb=self._reconnected,
                     disconnected_cb=self._disconnected,

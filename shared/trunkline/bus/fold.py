@@ -13,6 +13,7 @@ import structlog
 
 from trunkline.bus.mailbox import status_of
 from trunkline.bus.stored import StoredMessage, from_direct_get, read_event
+from trunkline.bus.streams import at_origin
 from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BusUnavailable, WireViolation
 from trunkline.contracts.messages import Fact
@@ -42,7 +43,7 @@ async def fold(bus: Bus, *filters: str, at_least: int = 0) -> list[Event]:
         await asyncio.sleep(pause)
         messages = await _read(bus, filters)
         if not at_least or any(message.sequence >= at_least for message in messages):
-            return await _events(bus, messages)
+            return await _events(bus, await at_origin(bus, TRUNK, messages))
     raise BusUnavailable(f"The log's replica is behind message {at_least}.", "Try again.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import nats.errors
@@ -14,6 +14,7 @@ import structlog
 
 from trunkline.bus.mailbox import status_of
 from trunkline.bus.stored import Delivery, StoredMessage
+from trunkline.bus.streams import at_origin
 from trunkline.contracts.errors import BusUnavailable
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ log = structlog.get_logger("trunkline.bus")
 
 BATCH = 500
 HEARTBEAT = 1.0
+CREATE_SECONDS = (3.0, 30.0)
+"""How long the server may take to begin: at first, for a cluster without a leader drops what it is asked; at most."""
 
 
 class _Lost(Exception):
@@ -33,20 +36,30 @@ class _Lost(Exception):
 
 
 async def follow(
-    bus: Bus, stream: str, *, after: int = 0, filters: Sequence[str] = (), latest: bool = False, batch: int = BATCH
+    bus: Bus,
+    stream: str,
+    *,
+    after: int = 0,
+    filters: Sequence[str] = (),
+    latest: bool = False,
+    batch: int = BATCH,
+    in_touch: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[list[StoredMessage]]:
     """Batches of stored messages behind sequence `after`, in stream order, each message once; never ends by itself.
     Raises BusUnavailable when the connection is closed for good.
 
     With `latest`, begins with the newest message of every subject instead. An empty batch says, once after each
-    (re)start, that nothing more is stored now. Ask for the next batch only when this one is dealt with.
+    (re)start, that nothing more is stored now. Ask for the next batch only when this one is dealt with. `in_touch` is
+    called at least every HEARTBEAT seconds while the server shows that it would tell what is new.
     """
     position = after
+    patience, longest = CREATE_SECONDS
     while True:
         reader = _Reader(bus, stream, position, filters, latest=latest and position == 0, batch=batch)
         try:
-            async with reader.opened():
-                async for messages in reader.batches():
+            async with reader.opened(patience):
+                patience = CREATE_SECONDS[0]
+                async for messages in reader.batches(in_touch):
                     yield messages
                     if messages:
                         position = messages[-1].sequence
@@ -54,6 +67,7 @@ async def follow(
             if bus.lost.is_set():
                 raise BusUnavailable(f"Stream {stream} cannot be followed: the bus is closed for good.") from error
             log.info("following anew", action="follow_again", stream=stream, after=position, reason=str(error))
+            patience = min(2 * patience, longest)
             await asyncio.sleep(0.2)
 
 
@@ -80,7 +94,7 @@ class _Reader:
         self._pending = 0
 
     @contextlib.asynccontextmanager
-    async def opened(self) -> AsyncIterator[None]:
+    async def opened(self, patience: float) -> AsyncIterator[None]:
         self._subscription = await self._bus.client.subscribe(
             self._bus.client.new_inbox(), pending_msgs_limit=-1, pending_bytes_limit=-1
         )
@@ -88,7 +102,7 @@ class _Reader:
             answer = await self._bus.api(
                 f"CONSUMER.CREATE.{self._stream}.{self._name}",
                 {"stream_name": self._stream, "config": self._config},
-                wait=30.0,
+                wait=patience,
             )
             if error := answer.get("error"):
                 raise BusUnavailable(f"Stream {self._stream} cannot be followed: {error.get('description')}.")
@@ -99,13 +113,13 @@ class _Reader:
                 await self._subscription.unsubscribe()
                 await self._bus.client.publish(f"$JS.API.CONSUMER.DELETE.{self._stream}.{self._name}")
 
-    async def batches(self) -> AsyncIterator[list[StoredMessage]]:
+    async def batches(self, in_touch: Callable[[], None]) -> AsyncIterator[list[StoredMessage]]:
         if not self._pending:
             yield []
         said_end = not self._pending
         while True:
             asked = await self._pull()
-            async for messages in self._until_pull_ends(asked):
+            async for messages in self._until_pull_ends(asked, in_touch):
                 yield messages
                 if not said_end and self._pending == 0:
                     said_end = True
@@ -117,18 +131,20 @@ class _Reader:
         await self._bus.client.publish(subject, orjson.dumps(body), reply=self._subscription.subject)
         return self._batch
 
-    async def _until_pull_ends(self, asked: int) -> AsyncIterator[list[StoredMessage]]:
+    async def _until_pull_ends(self, asked: int, in_touch: Callable[[], None]) -> AsyncIterator[list[StoredMessage]]:
         while asked > 0:
             messages: list[StoredMessage] = []
             ended = False
-            for message in await _available(self._subscription):
+            arrived = await _available(self._subscription)
+            in_touch()
+            for message in arrived:
                 if message.reply.startswith("$JS.ACK."):
                     messages.append(self._in_order(message))
                 else:
                     ended = self._ends(message) or ended
             if messages:
                 asked -= len(messages)
-                yield messages
+                yield await at_origin(self._bus, self._stream, messages)
             if ended:
                 return
 

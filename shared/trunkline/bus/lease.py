@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("trunkline.lease")
 
-PULL_SECONDS = 30.0
-IDLE_HEARTBEAT_SECONDS = 5.0
+PULL_SECONDS = 10.0
+"""For so long, somebody who was cut off from the network is still sent messages, which then wait for their AckWait."""
+IDLE_HEARTBEAT_SECONDS = 2.0
 RETRY_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 MAX_DELIVERIES = 12
 """A message whose handler has failed so often is parked."""
@@ -37,6 +38,8 @@ MOST_DELIVERIES = MAX_DELIVERIES + 8
 """A message that comes more often is parked unseen: its handler kills the process, or somebody is always ahead."""
 BOUNCE_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
+PARKED = "parked"
+"""Why a message is terminated, as the server's advisory of it repeats."""
 
 
 class Lease:
@@ -48,7 +51,7 @@ class Lease:
 
     def __init__(self, bus: Bus, message: Msg, created_at: int = 0) -> None:
         self._bus = bus
-        self._reply = message.reply
+        self.reply = message.reply
         delivery = Delivery.parse(message.reply)
         self.message = StoredMessage(message.subject, delivery.sequence, delivery.at, message.data, message.headers)
         self.sequence = delivery.sequence
@@ -56,25 +59,29 @@ class Lease:
         self.fresh = delivery.delivered == 1 and delivery.sequence > created_at
         self.settled = False
 
+    def renew(self, delivered: Lease) -> None:
+        """It was delivered to us once more, as no heartbeat had come through: that delivery is the one that counts."""
+        self.reply = delivered.reply
+
     async def ack(self) -> None:
         """Done. Waits until the server knows (it may still deliver again: an ack proves nothing)."""
         self.settled = True
         with contextlib.suppress(BusUnavailable):
-            await self._bus.mailbox.request(self._reply, b"+ACK", wait=2.0)
+            await self._bus.mailbox.request(self.reply, b"+ACK", wait=2.0)
 
     async def retry(self, seconds: float) -> None:
         """Not now: deliver again after `seconds`. A plain nak would ignore any backoff."""
         self.settled = True
-        await self._bus.client.publish(self._reply, b"-NAK " + orjson.dumps({"delay": int(seconds * 1e9)}))
+        await self._bus.client.publish(self.reply, b"-NAK " + orjson.dumps({"delay": int(seconds * 1e9)}))
 
     async def term(self) -> None:
         """Never again; what was to be kept of it has been kept."""
         self.settled = True
-        await self._bus.client.publish(self._reply, b"+TERM")
+        await self._bus.client.publish(self.reply, f"+TERM {PARKED}".encode())
 
     async def heartbeat(self) -> None:
         if not self.settled:
-            await self._bus.client.publish(self._reply, b"+WPI")
+            await self._bus.client.publish(self.reply, b"+WPI")
 
 
 Handler = Callable[[Lease], Awaitable[None]]
@@ -229,7 +236,7 @@ class LeaseLoop:
         if old is not None:
             await old.close()
         self._created_at = (await ensure_consumer(self._bus, self._consumer)).created_at
-        pulls = _Pulls(self._bus, self._consumer, self._receive, self._refill)
+        pulls = _Pulls(self._bus, self._consumer, self.receive, self._refill)
         await pulls.open()
         self._pulls = pulls
         return pulls
@@ -238,14 +245,24 @@ class LeaseLoop:
         self._anew = True
         self._refill.set()
 
-    async def _receive(self, message: Msg) -> None:
+    async def receive(self, message: Msg) -> None:
+        """Work on a delivered message, unless there is no slot for it."""
         lease = Lease(self._bus, message, self._created_at)
+        held = self._held(lease)
+        if held is not None:
+            held.renew(lease)
+            return
         if self._draining or len(self._active) >= self._slots:
             await lease.retry(BOUNCE_SECONDS)
             return
         task = asyncio.create_task(self._work(lease), name=f"{self._consumer.name} {lease.sequence}")
         self._active[task] = lease
         task.add_done_callback(self._finished)
+
+    def _held(self, lease: Lease) -> Lease | None:
+        """The one under which we work on this very message: what it has paid for must not be paid again beside it."""
+        same = (each for each in self._active.values() if each.sequence == lease.sequence and not each.settled)
+        return next(same, None)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
         self._active.pop(task, None)

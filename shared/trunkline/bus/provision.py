@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from trunkline.bus import registry
-from trunkline.bus.consumers import STREAM_NOT_FOUND, said_differences
+from trunkline.bus import advisories, registry
+from trunkline.bus.consumers import said_differences
+from trunkline.bus.marks import MARKS
 from trunkline.bus.objects import BUCKET
-from trunkline.bus.streams import find_stream
+from trunkline.bus.streams import STREAM_NOT_FOUND, find_stream
 from trunkline.contracts.errors import BusUnavailable
 from trunkline.contracts.subjects import OPS, OPS_SUBJECTS, TIMERS, TIMERS_SUBJECTS, TRUNK, TRUNK_SUBJECTS
 
@@ -68,19 +69,21 @@ def streams(replicas: int = 1) -> list[dict[str, Any]]:
             "allow_direct": True,
             "max_msgs_per_subject": 1,
         },
+        common | advisories.stream(),
         *(common | _bucket(name) for name in (registry.AGENTS, registry.TOOLS)),
+        common | _bucket(MARKS, seconds=0),
         common | _object_store(BUCKET),
     ]
 
 
-async def provision(bus: Bus, *, replicas: int = 1) -> Provisioned:
+async def provision(bus: Bus, *, replicas: int | None = None) -> Provisioned:
     """Create what is missing; where an existing stream differs, that is logged, too. Doing it twice changes nothing.
 
-    Raises BusUnavailable.
+    Without `replicas`, as many copies as the log has; one when there is no log yet. Raises BusUnavailable.
     """
     await bus.check_jetstream()
     done = Provisioned()
-    for config in streams(replicas):
+    for config in streams(replicas or await _copies_of_log(bus)):
         name = config["name"]
         existing = await _existing(bus, name)
         created = existing is None and await _create(bus, config)
@@ -94,6 +97,11 @@ async def provisioned(bus: Bus) -> bool:
     """Whether the log is there. Raises BusUnavailable."""
     await bus.check_jetstream()
     return await find_stream(bus, TRUNK) is not None
+
+
+async def _copies_of_log(bus: Bus) -> int:
+    existing = await _existing(bus, TRUNK)
+    return int(existing["num_replicas"]) if existing else 1
 
 
 async def _existing(bus: Bus, name: str) -> dict[str, Any] | None:
@@ -115,13 +123,13 @@ async def _create(bus: Bus, config: dict[str, Any]) -> bool:
     return bool(answer.get("did_create"))
 
 
-def _bucket(name: str) -> dict[str, Any]:
-    """A key-value bucket as ADR-8 lays it out."""
+def _bucket(name: str, *, seconds: int = REGISTRY_MAX_AGE) -> dict[str, Any]:
+    """A key-value bucket as ADR-8 lays it out, which forgets a key after `seconds`; 0 is never."""
     return {
         "name": f"KV_{name}",
         "subjects": [f"$KV.{name}.>"],
         "max_msgs_per_subject": 1,
-        "max_age": REGISTRY_MAX_AGE * 1_000_000_000,
+        "max_age": seconds * 1_000_000_000,
         "allow_rollup_hdrs": True,
         "deny_delete": True,
         "allow_direct": True,

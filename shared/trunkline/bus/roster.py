@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 log = structlog.get_logger("trunkline.registry")
 
 AGAIN_SECONDS = 1.0
+IN_TOUCH_SECONDS = 3.0
+"""Without a sign of the bus for so long, nobody can be seen any more."""
 
 Card = TypeVar("Card", AgentCard, ToolCard)
 
@@ -37,7 +40,8 @@ class Present(Generic[Card]):
 
 
 class Roster(Generic[Card]):
-    """What a bucket says now. A card is as old as its last heartbeat is by the server's clock.
+    """What a bucket says now. A card is as old as its last heartbeat is by the server's clock; no older than it was
+    when the bus was lost from sight, while it is.
 
     `late_beats` missed heartbeats: probably being restarted, so work may still be queued for it. `gone_seconds`: away.
     """
@@ -47,6 +51,7 @@ class Roster(Generic[Card]):
         self._late_beats = late_beats
         self._gone_seconds = gone_seconds
         self._cards: dict[str, tuple[Card, float]] = {}
+        self._in_touch_at = math.inf
         self.changed = asyncio.Event()
 
     @contextlib.asynccontextmanager
@@ -68,7 +73,7 @@ class Roster(Generic[Card]):
 
     def present(self) -> list[Present[Card]]:
         """Cards that are fresh, or late and likely to come back."""
-        now = asyncio.get_running_loop().time()
+        now = self._now()
         found = []
         for card, beat in self._cards.values():
             late = now - beat > card.beat_seconds * self._late_beats
@@ -84,6 +89,16 @@ class Roster(Generic[Card]):
         """Cards that are fresh, or late and likely to come back."""
         return [each.card for each in self.present()]
 
+    def _now(self) -> float:
+        return min(asyncio.get_running_loop().time(), self._in_touch_at + IN_TOUCH_SECONDS)
+
+    def _in_touch(self) -> None:
+        """What could not be seen is not held against anybody."""
+        now = asyncio.get_running_loop().time()
+        if unseen := now - self._now():
+            self._cards = {key: (card, beat + unseen) for key, (card, beat) in self._cards.items()}
+        self._in_touch_at = now
+
     async def _keep_following(self, bus: Bus, stream: str, asked_at: datetime, ready: asyncio.Event) -> None:
         """Whatever goes wrong is said, and the bucket read anew; without a bus there is nothing more to see."""
         loop = asyncio.get_running_loop()
@@ -97,7 +112,7 @@ class Roster(Generic[Card]):
 
     async def _follow(self, bus: Bus, stream: str, asked_at: datetime, ready: asyncio.Event) -> None:
         caught_up = False
-        async for batch in follow(bus, stream, latest=True):
+        async for batch in follow(bus, stream, latest=True, in_touch=self._in_touch):
             if batch:
                 newest = max(message.at for message in batch)
                 self._hear(batch, newest if caught_up else max(newest, asked_at))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from trunkline.contracts.codec import Event, decode_fact
+import msgspec
+
+from trunkline.contracts.codec import Event, decode, decode_fact
+from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.subjects import Subject
 
 if TYPE_CHECKING:
@@ -15,6 +18,18 @@ if TYPE_CHECKING:
     from nats.aio.msg import Msg
 
     from trunkline.bus.connection import Bus
+
+
+ORIGIN = "Trunkline-Origin"
+"""Header of an imported message: what it was on the log that it comes from. Anybody may write it, so it counts only
+up to the sequence to which its stream says that it was imported."""
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """When another log stored the message, and the headers that it had there."""
+
+    at: datetime
+    headers: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +41,18 @@ class StoredMessage:
     at: datetime
     data: bytes
     headers: Mapping[str, str] | None = None
+
+    @property
+    def has_origin(self) -> bool:
+        return self.headers is not None and ORIGIN in self.headers
+
+    def at_origin(self) -> StoredMessage:
+        """As the log had it from which it was imported."""
+        try:
+            origin = decode((self.headers or {}).get(ORIGIN, "").encode(), Origin)
+        except BadMessage:
+            return self
+        return replace(self, at=origin.at, headers=origin.headers)
 
 
 def from_direct_get(message: Msg) -> StoredMessage:

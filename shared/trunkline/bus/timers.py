@@ -23,7 +23,16 @@ async def schedule(bus: Bus, key: RunKey, name: str, step: str, at: datetime, da
         "Nats-Schedule": f"@at {at.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ')}",
         "Nats-Schedule-Target": timer_due(key, name, step),
     }
-    reply = await bus.mailbox.request(timer_set(key, name, step), data, headers=headers)
+    await _publish(bus, timer_set(key, name, step), data, headers)
+
+
+async def set_off(bus: Bus, due: str, data: bytes) -> None:
+    """Have `data` appear under this `timer.due` subject now. Raises BusUnavailable."""
+    await _publish(bus, due, data)
+
+
+async def _publish(bus: Bus, subject: str, data: bytes, headers: dict[str, str] | None = None) -> None:
+    reply = await bus.mailbox.request(subject, data, headers=headers)
     if error := orjson.loads(reply.data).get("error"):
         raise BusUnavailable(
             f"The bus refused a timer: {error.get('description')}.", "It needs nats-server 2.12 or newer."

@@ -5,16 +5,18 @@ from __future__ import annotations
 import sys
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from trunkline.cli.options import Json, Url
 
+Order = Literal["queue", "parallel", "replace"]
+
 if TYPE_CHECKING:
     from trunkline.cli.question import Question
     from trunkline.cli.views import View
-    from trunkline.client import Answered
+    from trunkline.client import Answered, Ways
 
 
 def ask(
@@ -23,6 +25,9 @@ def ask(
     conversation: Annotated[str, typer.Option("--conversation", "-c", help="Go on with this conversation.")] = "",
     user: Annotated[str, typer.Option("--user", "-u", help="Who asks.")] = "",
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait; the run goes on regardless.")] = 300.0,
+    deadline: Annotated[float, typer.Option(min=0, help="Seconds that the run may take; 0: as the platform says.")] = 0,
+    order: Annotated[Order | None, typer.Option(help="While an earlier question of the conversation is open.")] = None,
+    cancel_on_exit: Annotated[bool, typer.Option("--cancel-on-exit", help="Stop the run if we leave before.")] = False,
     run: Annotated[str, typer.Option(help="The run's id, so that asking again asks the same thing.")] = "",
     stream: Annotated[bool, typer.Option("--stream", help="With --json: a line for each step and text.")] = False,
     url: Url = "",
@@ -40,12 +45,13 @@ def ask(
         conversation=conversation or ("" if run else new_conversation_id()),
         user=user,
         timeout=timedelta(seconds=timeout),
+        ways=ways_of(deadline, order, cancel_on_exit=cancel_on_exit),
     ).checked()
     began = time.monotonic()
     try:
         answered = settled(asked(wanted, url, view_for(as_json=as_json, stream=stream)))
     except KeyboardInterrupt:
-        say_it_goes_on(wanted.run)
+        say_what_goes_on(wanted)
         raise
     seconds = time.monotonic() - began
     if error := asking.failure_of(answered, wanted):
@@ -112,7 +118,24 @@ def footer(answered: Answered, seconds: float, *, as_json: bool) -> None:
     say(err(), text((" · ".join(parts), "faint")))
 
 
-def say_it_goes_on(run: str) -> None:
+def ways_of(deadline: float, order: Order | None, *, cancel_on_exit: bool) -> Ways:
+    from trunkline.client import Ways
+
+    ways = Ways(on_disconnect="cancel" if cancel_on_exit else "continue")
+    if deadline:
+        ways["deadline"] = deadline
+    if order:
+        ways["order"] = order
+    return ways
+
+
+def say_what_goes_on(question: Question) -> None:
+    """After Ctrl-C; a second one has ended us before."""
     from trunkline.cli.console import err, say, text
 
-    say(err(), text(("The run goes on: ", "faint"), f"trunkline show {run}"))
+    run = question.run
+    if question.ways.get("on_disconnect") == "cancel":
+        say(err(), text(("The run was told to stop: ", "faint"), f"trunkline show {run}"))
+    else:
+        say(err(), text(("The run goes on: ", "faint"), f"trunkline show {run}"))
+        say(err(), text(("To stop it: ", "faint"), f"trunkline cancel {run}"))

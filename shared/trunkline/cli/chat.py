@@ -59,7 +59,7 @@ def _answer(question: Question, url: str, *, as_json: bool) -> bool:
         if error := failure_of(answered, question):
             raise error
     except KeyboardInterrupt:
-        ask.say_it_goes_on(question.run)
+        ask.say_what_goes_on(question)
         return False
     except TrunklineError as error:
         told(error, as_json=as_json)

@@ -54,9 +54,7 @@ def told(error: TrunklineError, *, as_json: bool) -> None:
 def as_data(error: TrunklineError) -> dict[str, Any]:
     """A failure that was recorded in a run keeps its own code."""
     data = {"code": error.data.get("code", error.code), "message": error.what, "hint": error.hint}
-    if run := error.data.get("run"):
-        data["run"] = run
-    return data
+    return data | {name: error.data[name] for name in ("run", "retry_after") if error.data.get(name)}
 
 
 def _unexpected(error: Exception) -> TrunklineError:

@@ -81,11 +81,12 @@ def _order(fact: Fact) -> str:
         case Task(route=route):
             return f"{route.source}, {route.confidence:.0%} sure"
         case Prompt(model=model, attempt=attempt):
-            return model if attempt == 1 else f"{model}, attempt {attempt}: another worker took over"
+            return model if attempt == 1 else f"{model}, attempt {attempt}"
         case Call(arguments=arguments):
             return _json(arguments)
-        case Started(executor=executor, isolation=isolation):
-            return f"on {executor}" + (f", {isolation}" if isolation else "")
+        case Started(executor=executor, isolation=isolation, attempt=attempt):
+            again = f", attempt {attempt}" if attempt > 1 else ""
+            return f"on {executor}" + (f", {isolation}" if isolation else "") + again
     return ""
 
 
@@ -107,8 +108,9 @@ def _outcome(fact: Fact) -> str:
 
 def _decision(fact: Fact) -> str:
     match fact:
-        case Approval(arguments=arguments):
-            return f"a person must decide: {_json(arguments)}"
+        case Approval(arguments=arguments, reason=reason):
+            what = "a person must say what became of it" if reason == "in_doubt" else "a person must decide"
+            return f"{what}: {_json(arguments)}"
         case Decision(verdict=verdict, by=by):
             return f"{verdict} by {by}"
         case Cancel(by=by, reason=reason):

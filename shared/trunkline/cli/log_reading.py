@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from trunkline.bus.streams import sequence_before
 from trunkline.cli.following import following
 from trunkline.contracts.errors import BadSubject
-from trunkline.contracts.subjects import TRUNK, Subject, filter_of
+from trunkline.contracts.subjects import TRUNK, TRUNK_SUBJECTS, Subject, filter_of
 
 if TYPE_CHECKING:
     from trunkline.bus import Bus, StoredMessage
@@ -34,8 +34,9 @@ class Wanted:
     @property
     def filter(self) -> str:
         """What the server can sort out itself; with `agent`, other kinds are needed to know whose run it is."""
-        run = self.run if len(self.run) == FULL_ID else "*"
-        return filter_of(run=run or "*", kind=self.kind if self.kind and not self.agent else "*")
+        run = self.run if len(self.run) == FULL_ID else ""
+        kind = self.kind if not self.agent else ""
+        return filter_of(run=run or "*", kind=kind or "*") if run or kind else TRUNK_SUBJECTS
 
     def fits(self, subject: Subject | None) -> bool:
         if subject is None:
@@ -52,17 +53,26 @@ class LogReader:
         self._whose = Whose(wanted.agent)
         self._position = 0
 
-    async def stored(self, limit: int) -> list[StoredMessage]:
+    async def stored(self, limit: int) -> AsyncIterator[StoredMessage]:
         """The newest `limit` (0: all) that fit, in the order of the log. Raises BusUnavailable."""
-        found: deque[StoredMessage] = deque(maxlen=limit or None)
+        found: deque[StoredMessage] = deque(maxlen=limit)
+        async for message in self._all_stored():
+            if limit:
+                found.append(message)
+            else:
+                yield message
+        for message in found:
+            yield message
+
+    async def _all_stored(self) -> AsyncIterator[StoredMessage]:
         since = self._wanted.since
         self._position = await sequence_before(self._bus, TRUNK, since) if since else 0
         async with self._following() as batches:
             async for batch in batches:
                 if not batch or self._over(batch[0]):
-                    break
-                found.extend(self._fitting(batch))
-        return list(found)
+                    return
+                for message in self._fitting(batch):
+                    yield message
 
     async def coming(self) -> AsyncIterator[StoredMessage]:
         """What is written after that, as it comes."""

@@ -19,7 +19,9 @@ OPERATE = "Operate"
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """`name` as it is typed; with a space, the first word is a group. `where` is `module:function`."""
+    """`name` as it is typed; with a space, the first word is a group, which may be a command itself. `where` is
+    `module:function`.
+    """
 
     panel: str
     name: str
@@ -33,21 +35,36 @@ COMMANDS = (
     Command(RUN, "new agent", "new:new_agent"),
     Command(ASK, "ask", "ask:ask"),
     Command(ASK, "chat", "chat:chat"),
+    Command(ASK, "cancel", "cancel:cancel"),
     Command(ASK, "route", "route:route"),
     Command(LOOK, "status", "status:status"),
     Command(LOOK, "agents", "agents:agents"),
     Command(LOOK, "tools", "tools:tools"),
     Command(LOOK, "runs", "runs:runs"),
     Command(LOOK, "show", "show:show"),
+    Command(LOOK, "replay", "replay:replay"),
     Command(LOOK, "totals", "totals:totals"),
     Command(LOOK, "events", "events:events"),
+    Command(LOOK, "events import", "events_import:import_events"),
+    Command(OPERATE, "approvals", "approvals:approvals"),
+    Command(OPERATE, "approve", "approvals:approve"),
+    Command(OPERATE, "deny", "approvals:deny"),
+    Command(OPERATE, "doubts", "doubts:doubts"),
+    Command(OPERATE, "doubts done", "doubts:done"),
+    Command(OPERATE, "doubts not-done", "doubts:not_done"),
+    Command(OPERATE, "doubts retry", "doubts:retry"),
     Command(OPERATE, "provision", "provision:provision"),
     Command(OPERATE, "asyncapi", "asyncapi:asyncapi"),
     Command(OPERATE, "ledger rebuild", "ledger:rebuild"),
+    Command(OPERATE, "dead list", "dead:list_letters"),
+    Command(OPERATE, "dead show", "dead_show:show_letter"),
+    Command(OPERATE, "dead requeue", "dead_requeue:requeue_letter"),
+    Command(OPERATE, "dead drop", "dead_drop:drop_letters"),
 )
 GROUPS = {
     "new": (RUN, "Begin something from a template."),
     "ledger": (OPERATE, "The ledger's own affairs."),
+    "dead": (OPERATE, "Messages that nobody could handle: look at them, ask again, drop them."),
 }
 
 HELP = """Run LLM agents in production on one message bus.
@@ -71,13 +88,16 @@ def assembled() -> typer.Typer:
         module, _, function = command.where.partition(":")
         if find_spec(f"trunkline.cli.{module}") is None:
             continue
+        called = getattr(importlib.import_module(f"trunkline.cli.{module}"), function)
         group, _, leaf = command.name.rpartition(" ")
+        if any(other.name.startswith(f"{command.name} ") for other in COMMANDS):
+            groups[leaf] = typer.Typer(callback=called, invoke_without_command=True, rich_markup_mode="rich")
+            app.add_typer(groups[leaf], name=leaf, rich_help_panel=command.panel)
+            continue
         if group and group not in groups:
             groups[group] = _group(app, group)
         parent, panel = (groups[group], None) if group else (app, command.panel)
-        parent.command(leaf, rich_help_panel=panel)(
-            getattr(importlib.import_module(f"trunkline.cli.{module}"), function)
-        )
+        parent.command(leaf, rich_help_panel=panel)(called)
     app.command("version", hidden=True)(version)
     return app
 

@@ -11,7 +11,7 @@ Url = Annotated[
     typer.Option(
         "--url",
         metavar="URL",
-        help="The bus. Else NATS_URL, else nats://127.0.0.1:4222.",
+        help="The bus; commas between the servers of a cluster. Else NATS_URL, else nats://127.0.0.1:4222.",
         show_default=False,
         rich_help_panel=PANEL,
     ),

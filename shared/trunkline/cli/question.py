@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from trunkline.bus import fold
-from trunkline.client import Answered, Client
+from trunkline.client import Answered, Client, Ways
 from trunkline.contracts.errors import InvalidQuestion, RunFailed, TrunklineError, UnknownAgent
 from trunkline.contracts.ids import checked_token
 from trunkline.contracts.messages import Failure
@@ -28,6 +29,7 @@ class Question:
     conversation: str = ""
     user: str = ""
     timeout: timedelta = timedelta(minutes=5)
+    ways: Ways = field(default_factory=Ways)
 
     def checked(self) -> Question:
         """Raises InvalidQuestion, InvalidName."""
@@ -44,16 +46,19 @@ async def put(bus: Bus, tenant: str, question: Question, view: View) -> Answered
     client = Client(bus, user=question.user, tenant=tenant)
     conversation = question.conversation or await _conversation_of(bus, question.run)
     with view:
-        async for item in client.stream(
+        asking = client.stream(
             question.text,
             conversation=conversation,
             agent=question.agent,
             run=question.run,
             timeout=question.timeout,
-        ):
-            if isinstance(item, Answered):
-                return item
-            view.take(item)
+            **question.ways,
+        )
+        async with contextlib.aclosing(asking) as items:
+            async for item in items:
+                if isinstance(item, Answered):
+                    return item
+                view.take(item)
     raise AssertionError("a stream ends with its answer")
 
 
@@ -66,12 +71,14 @@ def failure_of(answered: Answered, question: Question) -> TrunklineError | None:
 
 def recorded(failure: Failure, *, named: bool, run: str = "") -> TrunklineError:
     """To name an agent that is not there is the caller's mistake; that nobody is there is not."""
-    data = {"code": failure.code, "run": run}
+    kind: type[TrunklineError] = RunFailed
     if failure.code == InvalidQuestion.code:
-        return InvalidQuestion(failure.message, failure.hint, **data)
-    if failure.code == UnknownAgent.code and named:
-        return UnknownAgent(failure.message, failure.hint, **data)
-    return RunFailed(failure.message, failure.hint, **data)
+        kind = InvalidQuestion
+    elif failure.code == UnknownAgent.code and named:
+        kind = UnknownAgent
+    error = kind(failure.message, failure.hint)
+    error.data = {**failure.data, "code": failure.code, "run": run}
+    return error
 
 
 async def _conversation_of(bus: Bus, run: str) -> str:

@@ -41,8 +41,8 @@ async def show_platform(plan: PlatformPlan, work: Work, *, verbose: bool = False
 
 
 def model_of(plan: PlatformPlan) -> str:
-    """What answers: `provider:model` of the small tier. Raises InvalidSettings."""
-    return resolve(ModelSettings.load(plan.config), "small")
+    """What answers: `provider:model` of the small tier, the first of its chain. Raises InvalidSettings."""
+    return resolve(ModelSettings.load(plan.config), "small")[0]
 
 
 def parts(plan: PlatformPlan, declared: Sequence[Declared]) -> list[Part]:

@@ -42,6 +42,17 @@ class Platform:
     services: dict[str, list[Health]]
 
     @property
+    def troubles(self) -> dict[str, str]:
+        """Of services that cannot write to the log: why."""
+        return {name: each.trouble for name, found in self.services.items() for each in found if each.trouble}
+
+    @property
+    def without(self) -> list[tuple[str, str]]:
+        """A service, and what it does without for a while."""
+        found = ((name, what) for name, each in self.services.items() for health in each for what in health.without)
+        return list(dict.fromkeys(found))
+
+    @property
     def missing(self) -> list[str]:
         """Streams and services that are not there, and services of which no process is ready."""
         away = [stream.name for stream in self.streams if stream.messages is None]
@@ -51,7 +62,7 @@ class Platform:
 def status(url: Url = "", as_json: Json = False) -> None:
     """The bus, its streams, the services: is all of it there?
 
-    The exit code is 1 when a stream or a service is missing.
+    The exit code is 1 when a stream or a service is missing, or a service cannot write to the log.
     """
     from trunkline.cli.console import print_json
     from trunkline.cli.session import run
@@ -61,7 +72,7 @@ def status(url: Url = "", as_json: Json = False) -> None:
         print_json(_as_data(platform))
     else:
         _show(platform)
-    if platform.missing:
+    if platform.missing or platform.troubles:
         raise typer.Exit(1)
 
 
@@ -129,6 +140,12 @@ def _show_services(platform: Platform) -> None:
         if not found:
             shown.add_row(name, text(("missing", "bad")), "", "", "")
     print_table(shown)
+    if platform.troubles:
+        out().print()
+    for name, trouble in platform.troubles.items():
+        say(out(), text((f"{name} cannot write to the log. ", "bad"), clean(trouble)))
+    for name, what in platform.without:
+        say(out(), text((f"{name}: ", "faint"), (clean(what), "warn")))
     away = [name for name in platform.services if name in platform.missing]
     if away:
         out().print()

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trunkline.cli.figures import count, dollars, duration
+from trunkline.contracts.attempts import attempt_of
 from trunkline.contracts.ids import tool_name
 
 if TYPE_CHECKING:
@@ -63,7 +64,9 @@ def _closes(step: Step, closing: set[int]) -> bool:
 
 def _said_elsewhere(step: Step, detail: RunDetail) -> bool:
     """The call's own row tells of its start."""
-    return step.kind == "started" and any(each.kind == "call" and each.step == step.step for each in detail.steps)
+    call, attempt = attempt_of(step.kind, step.step)
+    first = step.kind == "started" and attempt == 1
+    return first and any(each.kind == "call" and each.step == call for each in detail.steps)
 
 
 def _delegation(child: RunDetail, zero: datetime, depth: int) -> Iterator[Row]:
@@ -114,7 +117,11 @@ def _said(step: Step, detail: RunDetail) -> tuple[str, bool]:
         case "prompt" | "model":
             return _of_model(_model_call(step, detail))
         case "call" | "started" | "result":
-            return _of_tool(next((call for call in detail.tool_calls if call.step == step.step), None))
+            of_call, _ = attempt_of(step.kind, step.step)
+            return _of_tool(next((call for call in detail.tool_calls if call.step == of_call), None))
+        case "approval":
+            _, attempt = attempt_of(step.kind, step.step)
+            return (f"what became of attempt {attempt}?" if attempt else "may it run?"), False
         case "task":
             return _of_route(detail.summary), False
         case "answer":

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Unpack
 
-from trunkline.bus import Bus, append
+import msgspec
+
+from trunkline.bus import Bus, append, fold
 from trunkline.bus.provision import provisioned
-from trunkline.client.progress import StreamItem
+from trunkline.bus.streams import stream_info
+from trunkline.client.progress import Answered, StreamItem
 from trunkline.client.watch import answer_of, watch
-from trunkline.contracts.errors import BusUnavailable, InvalidQuestion, RunFailed
+from trunkline.client.ways import Ways, seconds_of
+from trunkline.contracts.errors import (
+    AlreadyEnded,
+    BusUnavailable,
+    DeadlinePassed,
+    InvalidQuestion,
+    NotFound,
+    RunFailed,
+)
 from trunkline.contracts.ids import DEFAULT_TENANT, checked_token, new_conversation_id, new_run_id
-from trunkline.contracts.messages import Cancel, Feedback, Request
-from trunkline.contracts.subjects import ROUTER, RunKey
+from trunkline.contracts.messages import Cancel, Failure, Feedback, Request
+from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey, filter_of
 
 DEFAULT_URL = "nats://127.0.0.1:4222"
 PATIENCE = timedelta(minutes=5)
+LEAVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +73,19 @@ class Client:
         conversation: str = "",
         agent: str = "",
         timeout: timedelta | float = PATIENCE,  # the deadline is part of what is asked
+        **ways: Unpack[Ways],
     ) -> Reply:
-        """The answer. Raises InvalidQuestion, RunFailed (the recorded failure), DeadlinePassed, BusUnavailable."""
+        """The answer. Raises InvalidQuestion, RunFailed (the recorded failure), DeadlinePassed, BusUnavailable.
+
+        `timeout` is how long we wait; see `Ways` for how long the run may take, and what becomes of it when we leave.
+        """
         key = self._key("", conversation)
-        publish = self._publishing(key, text, agent, first=not conversation)
-        item = await answer_of(self.bus, key, publish, _seconds(timeout))
+        publish = self._publishing(key, text, agent, ways, first=not conversation)
+        async with self._leaving(key, ways) as answered:
+            item = await answer_of(self.bus, key, publish, seconds_of(timeout))
+            answered.set()
         if item.error:
-            raise RunFailed(item.error.message, item.error.hint, code=item.error.code, run=item.run)
+            raise failed(item.error, item.run)
         return Reply(item.text, item.agent, item.run, item.conversation)
 
     async def stream(
@@ -76,29 +96,57 @@ class Client:
         agent: str = "",
         run: str = "",
         timeout: timedelta | float = PATIENCE,
-    ) -> AsyncIterator[StreamItem]:
+        **ways: Unpack[Ways],
+    ) -> AsyncGenerator[StreamItem, None]:
         """Progress and text as they come; the last item is `Answered`. `run` may be given (a UUIDv7) so that asking
         again after a failure asks the same thing. Raises InvalidQuestion, DeadlinePassed, BusUnavailable.
         """
         key = self._key(run, conversation)
-        publish = self._publishing(key, text, agent, first=not conversation)
-        async for item in watch(self.bus, key, publish, _seconds(timeout)):
-            yield item
+        publish = self._publishing(key, text, agent, ways, first=not conversation)
+        async with self._leaving(key, ways) as answered:
+            async for item in watch(self.bus, key, publish, seconds_of(timeout)):
+                if isinstance(item, Answered):
+                    answered.set()
+                yield item
 
     def conversation(self, conversation: str = "") -> Conversation:
         """Questions that follow one another: the agent sees what was said before."""
         return Conversation(self, conversation or new_conversation_id())
 
-    def _publishing(self, key: RunKey, text: str, agent: str, *, first: bool) -> Callable[[], Awaitable[None]]:
+    def _publishing(
+        self, key: RunKey, text: str, agent: str, ways: Ways, *, first: bool
+    ) -> Callable[[], Awaitable[None]]:
         """What asks, once somebody listens for the answer. Raises InvalidQuestion."""
         if not text.strip():
             raise InvalidQuestion("The question is empty.", "Write what you want to know.")
-        request = Request(text=text, user=self.user, agent=agent, first=first)
+        request = Request(text=text, user=self.user, agent=agent, first=first, order=ways.get("order", ""))
+        deadline = ways.get("deadline")
 
         async def publish() -> None:
-            await append(self.bus, key.step("request", ROUTER), request)
+            asked = request
+            if deadline is not None:
+                ends = (await stream_info(self.bus, TRUNK)).now + timedelta(seconds=seconds_of(deadline))
+                asked = msgspec.structs.replace(request, deadline=ends)
+            await append(self.bus, key.step("request", ROUTER), asked)
 
         return publish
+
+    @contextlib.asynccontextmanager
+    async def _leaving(self, key: RunKey, ways: Ways) -> AsyncIterator[asyncio.Event]:
+        """Whoever leaves before the event is set may want the run to stop."""
+        answered = asyncio.Event()
+        stops = ways.get("on_disconnect") == "cancel"
+        try:
+            yield answered
+        except DeadlinePassed as error:
+            if not stops:
+                raise
+            raise DeadlinePassed(f"{error.what.partition(';')[0]}; run {key.run} was told to stop.") from error
+        finally:
+            if stops and not answered.is_set():
+                with contextlib.suppress(BusUnavailable):
+                    gone = Cancel(by=self.user, reason="Whoever asked did not wait for the answer.")
+                    await append(self.bus, key.cancel, gone, wait=LEAVE_SECONDS)
 
     def _key(self, run: str, conversation: str) -> RunKey:
         return RunKey.checked(run or new_run_id(), conversation or new_conversation_id(), self.tenant)
@@ -109,9 +157,23 @@ class Client:
         async for item in watch(self.bus, key, None, timeout):
             yield item
 
-    async def cancel(self, run: str, conversation: str, *, reason: str = "") -> None:
-        key = RunKey.checked(run, conversation, self.tenant)
+    async def cancel(self, run: str, conversation: str = "", *, reason: str = "") -> RunKey:
+        """Tell a run to stop; without `conversation`, wherever it is found.
+
+        Raises InvalidName, NotFound, AlreadyEnded, BusUnavailable.
+        """
+        if conversation:
+            key = RunKey.checked(run, conversation, self.tenant)
+            events = await fold(self.bus, key.everything)
+        else:
+            events = await fold(self.bus, filter_of(tenant=self.tenant, run=checked_token(run, "run")))
+            if not events:
+                raise NotFound(f"There is no run {run}.", "`trunkline runs` lists them.")
+            key = RunKey.of(events[0].subject)
+        if any(event.subject.kind == "answer" for event in events):
+            raise AlreadyEnded(f"Run {run} has ended.", f"See how: `trunkline show {run}`.", run=run)
         await append(self.bus, key.cancel, Cancel(by=self.user, reason=reason))
+        return key
 
     async def feedback(self, reply: Reply, verdict: int, comment: str = "") -> None:
         """-1, 0 or 1."""
@@ -119,8 +181,11 @@ class Client:
         await append(self.bus, key.step("feedback", "ledger"), Feedback(verdict=verdict, comment=comment, by=self.user))
 
 
-def _seconds(timeout: timedelta | float) -> float:
-    return timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+def failed(failure: Failure, run: str) -> RunFailed:
+    """A recorded failure as an error: its data has the failure's own, its code, and the run."""
+    error = RunFailed(failure.message, failure.hint)
+    error.data = {**failure.data, "code": failure.code, "run": run}
+    return error
 
 
 class Conversation:
@@ -130,8 +195,12 @@ class Conversation:
         self._client = client
         self.id = id
 
-    async def ask(self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE) -> Reply:
-        return await self._client.ask(text, conversation=self.id, agent=agent, timeout=timeout)
+    async def ask(
+        self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE, **ways: Unpack[Ways]
+    ) -> Reply:
+        return await self._client.ask(text, conversation=self.id, agent=agent, timeout=timeout, **ways)
 
-    def stream(self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE) -> AsyncIterator[StreamItem]:
-        return self._client.stream(text, conversation=self.id, agent=agent, timeout=timeout)
+    def stream(
+        self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE, **ways: Unpack[Ways]
+    ) -> AsyncGenerator[StreamItem, None]:
+        return self._client.stream(text, conversation=self.id, agent=agent, timeout=timeout, **ways)

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from trunkline.contracts.attempts import call_name
 from trunkline.contracts.dialog import ToolCall
 from trunkline.contracts.ids import tool_name
-from trunkline.contracts.messages import Call, Fact, Failure, Model, Note, Prompt, Result, Route, Started, Task
+from trunkline.contracts.messages import (
+    Approval,
+    Call,
+    Decision,
+    Fact,
+    Failure,
+    Model,
+    Note,
+    Prompt,
+    Result,
+    Route,
+    Started,
+    Task,
+)
 from trunkline.contracts.subjects import TIMER, Subject
 from trunkline.run.loop import ASK
+
+SHOWN_ARGUMENTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +63,29 @@ StreamItem = TextDelta | Progress | Answered
 
 def describe(subject: Subject, fact: Fact) -> Progress | None:
     """A step in a sentence; None for what a user need not see."""
-    text = _sentence(subject.name, fact)
+    text = _sentence(subject.name, fact) or _of_people(subject, fact)
     return Progress(subject.kind, subject.name, subject.step, text) if text else None
+
+
+def spoken_call(tool: str, arguments: Mapping[str, object]) -> str:
+    """A call as people write it, cut short: `refund(invoice=17, cents=500)`."""
+    given = ", ".join(
+        f"{name}={json.dumps(value, ensure_ascii=False, default=str)}" for name, value in arguments.items()
+    )
+    return f"{tool}({given if len(given) <= SHOWN_ARGUMENTS else given[: SHOWN_ARGUMENTS - 1] + '…'})"
+
+
+def _of_people(subject: Subject, fact: Fact) -> str:
+    tool = tool_name(subject.name)
+    match fact:
+        case Approval(reason="in_doubt", arguments=arguments):
+            return f"waits for a person: did {spoken_call(tool, arguments)} happen? Say so: trunkline doubts"
+        case Approval(arguments=arguments):
+            call = call_name(subject.run, subject.step)
+            return f"waits for a person: {spoken_call(tool, arguments)} must be approved: trunkline approve {call}"
+        case Decision(verdict=verdict, by=by):
+            return f"{tool}: {verdict.replace('_', ' ')}, says {by}"
+    return ""
 
 
 def _sentence(name: str, fact: Fact) -> str:
@@ -55,7 +93,7 @@ def _sentence(name: str, fact: Fact) -> str:
         case Task(route=route):
             return f"{name} takes it{_why(route)}"
         case Prompt(attempt=attempt):
-            return f"{name} thinks" if attempt == 1 else f"another worker of {name} took over"
+            return f"{name} thinks" if attempt == 1 else ""
         case Model(error=Failure() as error):
             return f"the model failed: {error.message}"
         case Model(calls=calls):
@@ -66,8 +104,28 @@ def _sentence(name: str, fact: Fact) -> str:
             return f"{tool_name(name)} has begun"
         case Result():
             return _came(fact)
-        case Note(what=what) if what == "takeover":
+        case Note(what=what, data=data):
+            return _remark(name, what, data)
+    return ""
+
+
+def _remark(name: str, what: str, data: Mapping[str, object]) -> str:
+    why = data.get("message") or "the model failed"
+    match what:
+        case "waiting":
+            return "waits for the earlier question"
+        case "reconciled":
+            return (
+                f"{data.get('tool', 'a tool')} had{'' if data.get('done') else ' not'} done its work before it was lost"
+            )
+        case "takeover":
             return f"another worker of {name} took over"
+        case "retry":
+            return f"{why} It is asked again."
+        case "fallback":
+            return f"{why} {data.get('next', 'another model')} is asked instead."
+        case "fallback_answer":
+            return f"{name} cannot answer itself: {data.get('why', 'its model failed')}"
     return ""
 
 

@@ -10,6 +10,7 @@ TrunklineError
 │   ├── InvalidSettings      configuration that cannot be used: a bad file, an unknown provider, a missing key
 │   ├── BrokenFile           an agent or tool file that does not load
 │   ├── Divergence           changed code asks for something else than what is on the log
+│   ├── AlreadyEnded         the run has its answer, which stays as it is
 │   └── NotFound             no such run, or nothing recorded yet
 ├── WireViolation        bytes or subjects that break the contract
 │   ├── BadSubject
@@ -17,6 +18,7 @@ TrunklineError
 ├── TryAgain             it may work later: the same call may be repeated
 │   ├── BusUnavailable       no server, no JetStream, no streams, or no acknowledgement in time
 │   ├── ModelFailed          the provider refused, failed or did not answer in time
+│   │   └── CircuitOpen          it failed too often, and is not asked for a while
 │   ├── ToolFailed           the tool raised, hung, flooded its output or left
 │   └── DeadlinePassed       a wait reached its end
 ├── RunFailed            the platform answered, and the answer is a recorded failure
@@ -77,6 +79,10 @@ class Divergence(CallerMistake):
     code = "divergence"
 
 
+class AlreadyEnded(CallerMistake):
+    code = "already_ended"
+
+
 class NotFound(CallerMistake, LookupError):
     code = "not_found"
 
@@ -103,6 +109,10 @@ class BusUnavailable(TryAgain, ConnectionError):
 
 class ModelFailed(TryAgain):
     code = "model_failed"
+
+
+class CircuitOpen(ModelFailed):
+    code = "circuit_open"
 
 
 class ToolFailed(TryAgain):

@@ -40,7 +40,8 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_fi
 class Request(Fact, frozen=True, kw_only=True, tag="request"):
     """A user asks. Sent by a client, once per run; `agent` skips the routing. `first`: the conversation begins here,
     so that nobody need look for what was said before. `order`: what to do while an earlier question of the
-    conversation is not answered, unless the router's own setting shall decide.
+    conversation is not answered, unless the router's own setting shall decide. `deadline`, by the server's clock: when
+    the run has to have ended; else the router sets one.
     """
 
     text: str
@@ -63,11 +64,14 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who delegated: the answer of the child run becomes the `result` of this step."""
+    """Who delegated: the answer of the child run becomes the `result` of this step. `above`: the agents that wait for
+    `agent` in turn, the first one first.
+    """
 
     run: RunId
     agent: str
     step: str
+    above: tuple[str, ...] = ()
     turn: Turn = Turn()
     depth: int = 1
     input_hash: str = ""
@@ -143,9 +147,12 @@ class Model(Fact, frozen=True, kw_only=True, tag="model"):
 
 
 class Call(Fact, frozen=True, kw_only=True, tag="call"):
-    """Run this tool. Its step is the call's id, and the idempotency key of whatever it does."""
+    """Run this tool. Its step is the call's id, and the idempotency key of whatever it does. `version`: of the agent's
+    code.
+    """
 
     agent: str
+    version: str = ""
     arguments: dict[str, Any] = {}
     input_hash: str = ""
     turn: Turn = Turn()
@@ -223,7 +230,9 @@ class Answer(Fact, frozen=True, kw_only=True, tag="answer"):
 
 
 class Cancel(Fact, frozen=True, kw_only=True, tag="cancel"):
-    """Stop this run. `code` is the one of the answer in which it ends: `cancelled`, `deadline_passed`, `replaced`."""
+    """Stop this run. `code` is the one of the answer in which it ends: `cancelled`, `deadline_passed`, `queue_timeout`,
+    `replaced`.
+    """
 
     by: str = ""
     reason: str = ""

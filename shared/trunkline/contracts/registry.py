@@ -24,7 +24,11 @@ class AgentCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class ToolCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One tool as one executor offers it: its schema and its declared powers."""
+    """One tool as one executor offers it: its schema and its declared powers.
+
+    `timeout_seconds` is for one try, of which there are `retries` more at most; `reconcile_seconds` is for its
+    reconcile function, and 0 when it has none.
+    """
 
     tool: str
     executor: str
@@ -34,9 +38,16 @@ class ToolCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     idempotent: bool = False
     approve: bool = False
     timeout_seconds: float = 30.0
+    retries: int = 0
+    reconcile_seconds: float = 0.0
     source: str = ""
     isolation: str = ""
     beat_seconds: float = 2.0
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether running a call twice does no harm."""
+        return self.effect == "read" or self.idempotent
 
     @property
     def spec(self) -> ToolSpec:

@@ -152,8 +152,12 @@ def work_of_agent(agent: str) -> tuple[str, str]:
 
 
 def calls_of_tool(tool: str) -> str:
-    """What a tool's executors consume."""
     return f"trunk.*.*.*.call.{tool_token(tool)}.*"
+
+
+def work_of_tool(tool: str) -> tuple[str, str]:
+    """What wakes a tool's executors: a call, or what a person decided about one."""
+    return calls_of_tool(tool), f"trunk.*.*.*.decision.{tool_token(tool)}.*"
 
 
 def run_anywhere(run: str) -> str:
@@ -181,6 +185,11 @@ def imported(subject: str) -> str:
 def dead(service: str) -> str:
     """Where a service parks what it cannot handle."""
     return f"ops.dead.{checked_token(service, 'service')}"
+
+
+def handover(agent: str, worker: str) -> str:
+    """Core NATS request: a worker gives a delivered message to another one of the same agent."""
+    return f"handover.{checked_token(agent, 'agent')}.{checked_token(worker, 'worker')}"
 
 
 def health(service: str) -> str:

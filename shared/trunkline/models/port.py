@@ -10,10 +10,12 @@ class ModelClient(Protocol):
     """Answers one query at a time, any number at once; whoever opens it closes it."""
 
     async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
-        """The whole reply; on the way `on_text` gets each piece of text as it arrives.
+        """The whole reply; on the way `on_text` gets each piece of text as it arrives, and `""` for any other sign of
+        life, such as a thought or a piece of a tool call.
 
-        Raises ModelFailed, whose `data` says `retryable`, `status` and `retry_after` (seconds); and InvalidSettings
-        for a model that this installation cannot reach. Retries nothing: that is the caller's policy.
+        Raises ModelFailed, whose `data` says `retryable`, `status`, `retry_after` (seconds) and `spent`, False when the
+        provider has certainly charged nothing; where tokens were counted, `usage`. Raises InvalidSettings for a model
+        that this installation cannot reach. Retries nothing: that is the caller's policy.
         """
         ...
 

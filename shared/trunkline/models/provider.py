@@ -1,8 +1,9 @@
 """Models of real providers, through pydantic-ai's direct interface: one request, one streamed reply, no retries."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from pydantic_ai import messages as wire
 from pydantic_ai.direct import model_request_stream
@@ -11,7 +12,9 @@ from pydantic_ai.models import Model, create_async_httpx2_client
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.errors import TrunklineError
 from trunkline.models.dialects import build
-from trunkline.models.failures import cut_short, empty, timed_out, translated
+from trunkline.models.failures import cut_short, empty
+from trunkline.models.patience import OnText, Patience, patiently
+from trunkline.models.provider_failures import translated
 from trunkline.models.settings import ModelSettings
 from trunkline.models.tiers import Endpoint, endpoint
 from trunkline.models.translate import call_settings, finish, from_wire, parameters, to_wire
@@ -24,21 +27,15 @@ class ProviderModels:
 
     def __init__(self, settings: ModelSettings) -> None:
         self._settings = settings
+        self._patience = Patience(settings.first_seconds, settings.stall_seconds, settings.timeout_seconds)
         self._http = create_async_httpx2_client()
         self._built: dict[str, tuple[Model, Endpoint]] = {}
         self._building = asyncio.Lock()
 
-    async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
+    async def complete(self, query: ModelQuery, on_text: OnText) -> ModelReply:
         """`query.model` is `provider:model`. An exception of `on_text` passes through as it is."""
-        reply: ModelReply | None = None
-        async with aclosing(self._stream(query)) as pieces:
-            async for piece in pieces:
-                if isinstance(piece, ModelReply):
-                    reply = piece
-                else:
-                    on_text(piece)
-        assert reply is not None  # noqa: S101  # the stream ends with the reply or raises
-        return reply
+        model, where = await self._model(query.model)
+        return await patiently(query.model, partial(_read, model, where, query), on_text, self._patience)
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -52,20 +49,30 @@ class ProviderModels:
                 self._built[name] = (await asyncio.to_thread(build, where, model, self._http), where)
         return self._built[name]
 
-    async def _stream(self, query: ModelQuery) -> AsyncGenerator[str | ModelReply, None]:
-        """The texts as they come, then the reply. The time-out is total: it covers every read."""
-        model, where = await self._model(query.model)
-        seconds = self._settings.timeout_seconds
-        clock = asyncio.timeout(seconds)
-        try:
-            async with clock, aclosing(_pieces(model, query, where.provider)) as pieces:
-                async for piece in pieces:
-                    yield piece
-        except TrunklineError:
-            raise
-        except Exception as error:  # noqa: BLE001  # whatever an SDK raises on what a provider sends
-            failure = timed_out(query.model, seconds) if clock.expired() else translated(error, query.model, where)
-            raise failure from None  # the cause may quote the request, and so the key
+
+async def _read(model: Model, where: Endpoint, query: ModelQuery, on_text: OnText) -> ModelReply:
+    reply: ModelReply | None = None
+    async with aclosing(_stream(model, where, query)) as pieces:
+        async for piece in pieces:
+            if isinstance(piece, ModelReply):
+                reply = piece
+            else:
+                on_text(piece)
+    assert reply is not None  # noqa: S101  # the stream ends with the reply or raises
+    return reply
+
+
+async def _stream(model: Model, where: Endpoint, query: ModelQuery) -> AsyncGenerator[str | ModelReply, None]:
+    """The texts as they come, then the reply."""
+    try:
+        async with aclosing(_pieces(model, query, where.provider)) as pieces:
+            async for piece in pieces:
+                yield piece
+    except TrunklineError:
+        raise
+    except Exception as error:  # noqa: BLE001  # whatever an SDK raises on what a provider sends
+        # The cause may quote the request, and so the key.
+        raise translated(error, query.model, where) from None
 
 
 async def _pieces(model: Model, query: ModelQuery, provider: str) -> AsyncGenerator[str | ModelReply, None]:
@@ -77,18 +84,18 @@ async def _pieces(model: Model, query: ModelQuery, provider: str) -> AsyncGenera
         instrument=False,
     ) as stream:
         async for event in stream:
-            if text := _text(event):
-                yield text
+            yield _text(event)
         response = stream.get()
     if response.state != "complete" or not finish(response) or finish(response) == "error":
         raise cut_short(query.model)
     reply = from_wire(response, provider)
     if not reply.text and not reply.calls and reply.finish not in _MAY_BE_EMPTY:
-        raise empty(query.model)
+        raise empty(query.model, reply.usage)
     yield reply
 
 
 def _text(event: wire.ModelResponseStreamEvent) -> str:
+    """Empty for a thought, a piece of a tool call, or whatever else shows that the model is at work."""
     if isinstance(event, wire.PartStartEvent) and isinstance(event.part, wire.TextPart):
         return event.part.content
     if isinstance(event, wire.PartDeltaEvent) and isinstance(event.delta, wire.TextPartDelta):

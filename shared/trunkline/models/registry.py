@@ -7,6 +7,7 @@ import msgspec
 
 from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.errors import InvalidSettings
+from trunkline.models.breaker import Breaker, BreakerSettings
 from trunkline.models.offline import OfflineModel
 from trunkline.models.port import ModelClient
 from trunkline.models.settings import ModelSettings
@@ -16,29 +17,50 @@ INSTALL = "Install `trunkline[models]`."
 
 
 class Models:
-    """All models behind one port. A provider's SDK is imported when its first model is asked."""
+    """All models behind one port. A provider's SDK is imported when its first model is asked.
+
+    A provider that keeps failing is left alone for a while.
+    """
 
     def __init__(self, settings: ModelSettings, offline: ModelClient | None = None) -> None:
         self._settings = settings
         self._offline = offline or OfflineModel()
         self._remote: ModelClient | None = None
         self._opening = asyncio.Lock()
+        self._breakers: dict[str, Breaker] = {}
 
-    def resolve(self, name: str) -> str:
-        """A tier or `provider:model` as `provider:model`. Raises InvalidSettings."""
+    def resolve(self, name: str) -> tuple[str, ...]:
+        """The chain of a tier, or the one model, each as `provider:model`. Raises InvalidSettings."""
         return resolve(self._settings, name)
 
+    @property
+    def away(self) -> tuple[str, ...]:
+        """Providers that are not asked now, and why."""
+        return tuple(breaker.trouble for breaker in self._breakers.values() if breaker.trouble)
+
     async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
-        model = self.resolve(query.model)
-        client = self._offline if model.startswith(f"{OFFLINE}:") else await self._providers()
+        """Of a tier's chain, the first model is asked. Raises CircuitOpen while its provider is left alone."""
+        model, *_ = self.resolve(query.model)
         if model != query.model:
             query = msgspec.structs.replace(query, model=model)
-        return await client.complete(query, on_text)
+        provider = model.partition(":")[0]
+        if provider == OFFLINE:
+            return await self._offline.complete(query, on_text)
+        with self._breaker(provider).guarding(model):
+            client = await self._providers()
+            return await client.complete(query, on_text)
 
     async def close(self) -> None:
         await self._offline.close()
         if self._remote is not None:
             await self._remote.close()
+
+    def _breaker(self, provider: str) -> Breaker:
+        if provider not in self._breakers:
+            ours = self._settings
+            limits = BreakerSettings(ours.breaker_failures, ours.breaker_window_seconds, ours.breaker_pause_seconds)
+            self._breakers[provider] = Breaker(provider, limits)
+        return self._breakers[provider]
 
     async def _providers(self) -> ModelClient:
         """Opened in a thread: importing takes a second, and others have heartbeats to send meanwhile."""

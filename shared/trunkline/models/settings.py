@@ -4,14 +4,27 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trunkline.contracts.errors import InvalidSettings
 
 CONFIG = Path("trunkline.toml")
+
+
+def _chain(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    if isinstance(value, list | tuple) and all(isinstance(name, str) and name for name in value):
+        return tuple(value)
+    raise ValueError("name a model, or several in a list")
+
+
+Chain = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_chain)]
+"""A model, or several, of which each is asked when the ones before it fail; with commas between them in a variable."""
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 
 
 class ProviderTable(BaseModel):
@@ -24,15 +37,26 @@ class ProviderTable(BaseModel):
 
 
 class ModelSettings(BaseSettings):
-    """`[models]` and `[providers.*]` of the file, and the keys. The only reader of the environment in this package."""
+    """`[models]` and `[providers.*]` of the file, and the keys. The only reader of the environment in this package.
+
+    `timeout_seconds` is for one call with all its tries and models, `first_seconds` for the first sign of life of one
+    try, `stall_seconds` between two of them. `retries`: further tries at one model. The breaker of a provider opens
+    after `breaker_failures` in a row within `breaker_window_seconds`, for `breaker_pause_seconds`.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="TRUNKLINE_MODELS_", env_ignore_empty=True, frozen=True, extra="forbid", populate_by_name=True
     )
 
-    small: str = ""
-    large: str = ""
-    timeout_seconds: float = Field(default=60.0, gt=0, le=3600, allow_inf_nan=False)
+    small: Chain = ()
+    large: Chain = ()
+    timeout_seconds: Seconds = 120.0
+    first_seconds: Seconds = 60.0
+    stall_seconds: Seconds = 20.0
+    retries: int = Field(default=2, ge=0, le=10)
+    breaker_failures: int = Field(default=5, ge=1, le=1000)
+    breaker_window_seconds: Seconds = 30.0
+    breaker_pause_seconds: Seconds = 15.0
     providers: dict[str, ProviderTable] = Field(default_factory=dict)
     private_keys: dict[str, SecretStr] = Field(default_factory=dict, repr=False)
 
@@ -51,7 +75,7 @@ class ModelSettings(BaseSettings):
         where = path or CONFIG
         document = _read(where) if path is not None or where.exists() else {}
         models, providers = _table(document, "models", where), _table(document, "providers", where)
-        _refuse_unknown(models, ("small", "large", "timeout_seconds"), "[models]", where)
+        _refuse_unknown(models, cls._keys(), "[models]", where)
         for name, table in providers.items():
             if not isinstance(table, dict):
                 raise InvalidSettings(f"{where}: providers.{name} is not a table.", f"Write [providers.{name}].")
@@ -73,6 +97,14 @@ class ModelSettings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The environment before the file."""
         return env_settings, init_settings
+
+    @classmethod
+    def _keys(cls) -> tuple[str, ...]:
+        """Of `[models]`."""
+        elsewhere = ("providers", "private_keys")
+        return tuple(
+            name for name, field in cls.model_fields.items() if not field.validation_alias and name not in elsewhere
+        )
 
     @classmethod
     def _environment(cls, names: Iterable[str]) -> dict[str, str]:

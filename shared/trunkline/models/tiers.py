@@ -42,10 +42,15 @@ class Endpoint:
     key_variable: str
 
 
-def resolve(settings: ModelSettings, name: str) -> str:
-    """`provider:model` for a tier or a model's name; what it returns can be asked. Raises InvalidSettings."""
-    if name in TIERS:
-        name = tier(settings, name)
+def resolve(settings: ModelSettings, name: str) -> tuple[str, ...]:
+    """`provider:model` for a model's name; for a tier its chain, each of which is asked when the ones before it fail.
+
+    What it returns can be asked. Raises InvalidSettings.
+    """
+    return tuple(_resolved(settings, each) for each in (tier(settings, name) if name in TIERS else (name,)))
+
+
+def _resolved(settings: ModelSettings, name: str) -> str:
     provider, colon, model = name.partition(":")
     if not colon or not model:
         near = get_close_matches(name, TIERS, n=1)
@@ -62,14 +67,15 @@ def resolve(settings: ModelSettings, name: str) -> str:
     return f"{provider}:{model}"
 
 
-def tier(settings: ModelSettings, name: str) -> str:
+def tier(settings: ModelSettings, name: str) -> tuple[str, ...]:
     """What the settings say, else the default of the first provider that has a key, else the offline model."""
     configured = settings.small if name == "small" else settings.large
-    if configured in TIERS:
-        raise InvalidSettings(
-            f"The tier {name!r} names the tier {configured!r}.", "Name a model, like `openai:gpt-6-luna`."
-        )
-    return configured or _DEFAULTS[available(settings)][TIERS.index(name)]
+    for model in configured:
+        if model in TIERS:
+            raise InvalidSettings(
+                f"The tier {name!r} names the tier {model!r}.", "Name a model, like `openai:gpt-6-luna`."
+            )
+    return configured or (_DEFAULTS[available(settings)][TIERS.index(name)],)
 
 
 def available(settings: ModelSettings) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -15,7 +16,7 @@ from trunkline.contracts.dialog import Message
 from trunkline.contracts.errors import Divergence
 from trunkline.contracts.messages import Call, Head, Prompt, Task
 from trunkline.contracts.subjects import RunKey
-from trunkline.run.inputs import Asked, told_to_model
+from trunkline.run.inputs import told_to_model
 from trunkline.run.state import state_of, told_before
 
 SHOWN_LINES = 12
@@ -71,30 +72,39 @@ class Record:
                 self._tasks[parent.step] = (event.subject.name, event.fact)
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What `step` asked for then, and what it asks for now; None: nothing."""
+
+    step: str
+    recorded: dict[str, Any] | None
+    asked: dict[str, Any] | None
+
+    @property
+    def lines(self) -> list[str]:
+        """What only the record has, after `- `; what only the code asks, after `+ `."""
+        compared = difflib.ndiff(_lines(self.recorded), _lines(self.asked))
+        return [line for line in compared if line.startswith(("- ", "+ "))]
+
+
 async def record_of(bus: Bus, key: RunKey) -> Record:
     """Raises BusUnavailable."""
     return Record(key, await fold(bus, key.everything, *key.around))
 
 
-def diverged(step: str, asked: Asked, recorded: dict[str, Any] | None) -> Divergence:
+def diverged(found: Difference) -> Divergence:
     """The error that shows both inputs; its `data` has them whole unless they are very long."""
-    lines = difference(recorded, asked.told)
+    lines = found.lines
     shown = "\n".join(line[:SHOWN_CHARACTERS] for line in lines[:SHOWN_LINES])
     more = f"\n… and {len(lines) - SHOWN_LINES} more lines" if len(lines) > SHOWN_LINES else ""
-    data: dict[str, Any] = {"step": step, "recorded": recorded, "asked": asked.told}
+    data: dict[str, Any] = {"step": found.step, "recorded": found.recorded, "asked": found.asked}
     if sum(len(str(value)) for value in data.values()) > KEPT_CHARACTERS:
-        data = {"step": step, "difference": lines[:100]}
+        data = {"step": found.step, "difference": lines[:100]}
     return Divergence(
-        f"The agent's code asks for something else at step {step} than what this run recorded:\n{shown}{more}",
+        f"The agent's code asks for something else at step {found.step} than what this run recorded:\n{shown}{more}",
         "Finish old runs with the old version, or ask again.",
         **data,
     )
-
-
-def difference(recorded: dict[str, Any] | None, asked: dict[str, Any] | None) -> list[str]:
-    """What only the record has, after `- `; what only the code asks, after `+ `."""
-    compared = difflib.ndiff(_lines(recorded), _lines(asked))
-    return [line for line in compared if line.startswith(("- ", "+ "))]
 
 
 def _lines(value: dict[str, Any] | None) -> list[str]:

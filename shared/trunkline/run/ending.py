@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from trunkline.bus import Bus, StoredMessage, append, fold, read_event
 from trunkline.contracts.codec import input_hash
-from trunkline.contracts.errors import InvalidName, WireViolation
+from trunkline.contracts.errors import Cancelled, InvalidName, WireViolation
 from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Call, Cancel, Failure, Parent, Result
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
 from trunkline.run.state import RunState, state_of
 
+HINTS = {
+    "cancelled": "Ask again if that was a mistake.",
+    "deadline_passed": "Ask again, with a later deadline if it needs longer.",
+    "queue_timeout": "`trunkline agents` shows who is there, `trunkline run FILE.py` starts a worker. Then ask again.",
+    "replaced": "The newer question is being answered.",
+}
 
-async def end_run(bus: Bus, key: RunKey, failure: Failure, *, agent: str = "") -> None:
-    """End a run that cannot go on, unless it has ended. `agent`: where no task names it. Raises BusUnavailable."""
-    state = state_of(key, await fold(bus, key.everything))
+
+async def end_run(bus: Bus, key: RunKey, failure: Failure, *, agent: str = "", at_least: int = 0) -> None:
+    """End a run that cannot go on, unless it has ended. `agent`: where no task names it; `at_least`: the sequence of
+    its newest message that we know of, for without its task a delegated run would be answered to the wrong one.
+
+    Raises BusUnavailable.
+    """
+    state = state_of(key, await fold(bus, key.everything, at_least=at_least))
     parent = state.task.parent if state.task else None
     state.answer = state.answer or Answer(agent=agent or state.agent, parent=parent, error=failure)
     written = await append(bus, answer_subject(state), state.answer)
@@ -24,13 +35,12 @@ async def end_run(bus: Bus, key: RunKey, failure: Failure, *, agent: str = "") -
 
 
 def cancelled(cancel: Cancel) -> Failure:
-    """How a run ends that was told to stop."""
+    """How a run ends that was told to stop: a person says who and perhaps why, the platform what the matter is."""
+    hint = HINTS.get(cancel.code, "")
+    if cancel.code != Cancelled.code:
+        return Failure(code=cancel.code, message=cancel.reason, hint=hint)
     by = f" by {cancel.by}" if cancel.by else ""
-    return Failure(
-        code=cancel.code,
-        message=cancel.reason if cancel.code != "cancelled" else f"The run was cancelled{by}.",
-        hint=("" if cancel.code != "cancelled" else cancel.reason) or "Ask again if that was a mistake.",
-    )
+    return Failure(code=cancel.code, message=f"The run was cancelled{by}.", hint=cancel.reason or hint)
 
 
 async def fail_call(bus: Bus, message: StoredMessage, key: RunKey, failure: Failure) -> None:

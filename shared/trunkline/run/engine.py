@@ -7,7 +7,8 @@ turn, and the worker lets go of the run; the turn's last result brings it back.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -16,7 +17,7 @@ from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BusUnavailable, CallerMistake, Cancelled, Closing, Divergence, RunFailed
 from trunkline.contracts.messages import Call, Fact, Note, Parent, Result, Task, Turn
 from trunkline.contracts.subjects import RunKey, Subject
-from trunkline.run.divergence import diverged, record_of
+from trunkline.run.divergence import Difference, diverged, record_of
 from trunkline.run.inputs import Asked
 from trunkline.run.naming import begin_naming
 from trunkline.run.state import RunState, turn_number
@@ -70,6 +71,7 @@ class Engine:
         self._moves = 0
         self._moved = asyncio.Event()
         self._fatal: Exception | None = None
+        self._clocks: set[asyncio.Timeout] = set()
 
     async def drive(self, flow: Coroutine[Any, Any, str]) -> str:
         """The flow's answer. Raises Suspended when its turn has been issued, Stopped, Superseded, BusUnavailable,
@@ -100,6 +102,8 @@ class Engine:
 
     async def _heed_stop(self) -> None:
         await self.stop.wait()
+        for clock in self._clocks:
+            _ring(clock)
         self._move()
 
     async def inline(self, work: Awaitable[T]) -> T:
@@ -107,13 +111,25 @@ class Engine:
         self._busy += 1
         try:
             return await work
+        except Stopped:
+            pass  # the run ends once nothing of it is under way
         except (Closing, BusUnavailable) as error:
             self._fatal = error
-            self._move()
-            return await _forever()
         finally:
             self._busy -= 1
             self._move()
+        return await _forever()
+
+    @contextlib.contextmanager
+    def interrupting(self, clock: asyncio.Timeout) -> Iterator[None]:
+        """While inside, the time of `clock` is up as soon as the run is to stop."""
+        self._clocks.add(clock)
+        if self.stop.is_set():
+            _ring(clock)
+        try:
+            yield
+        finally:
+            self._clocks.discard(clock)
 
     async def result_of(self, wanted: Wanted) -> Result:
         """The recorded result of a step; waits for ever when there is none, and the turn is issued meanwhile.
@@ -136,13 +152,21 @@ class Engine:
         return step not in self.state.calls and step not in self.state.results
 
     async def check(self, step: str, recorded: str, asked: Asked) -> None:
-        """Raises Divergence when the code asks for something else than what is on the log, whose input's hash is
-        `recorded`, if any.
+        """Ends the turn with a Divergence when the code asks for something else than what is on the log, whose input's
+        hash is `recorded`, if any. The flow cannot catch it.
         """
+        divergence = await self._divergence(step, recorded, asked)
+        if divergence:
+            self._fatal = divergence
+            self._move()
+            await _forever()
+
+    async def _divergence(self, step: str, recorded: str, asked: Asked) -> Divergence | None:
         same_kind = self.state.kind_at(step) in ("", asked.kind)
         if same_kind and (not recorded or recorded == asked.hash):
-            return
-        raise diverged(step, asked, (await record_of(self.bus, self.key)).told(step))
+            return None
+        recorded_input = (await record_of(self.bus, self.key)).told(step)
+        return diverged(Difference(step, recorded_input, asked.told))
 
     async def note(self, name: str, step: str, what: str, /, **data: object) -> None:
         if (name, step) not in self.state.notes:
@@ -180,11 +204,13 @@ class Engine:
         """Somebody issued this step before us: fine when it is the same one."""
         match found.fact:
             case Call(turn=issued, input_hash=digest) | Result(turn=issued, input_hash=digest):
-                await self.check(wanted.step, f"{digest}", wanted.asked)
+                pass
             case Task(parent=Parent(turn=issued, input_hash=digest)):
-                await self.check(wanted.step, f"{digest}", wanted.asked)
+                pass
             case _:
                 return
+        if divergence := await self._divergence(wanted.step, f"{digest}", wanted.asked):
+            raise divergence
         if issued != turn:
             raise Divergence(
                 f"Step {wanted.step} was issued in turn {issued.number} with {issued.of} calls, "
@@ -203,6 +229,11 @@ async def _named(flow: Coroutine[Any, Any, str]) -> str:
         return await flow
     except SystemExit as error:
         raise RunFailed(f"The agent's code called sys.exit({error.code!r}).", "Return or raise an error.") from error
+
+
+def _ring(clock: asyncio.Timeout) -> None:
+    if not clock.expired():
+        clock.reschedule(asyncio.get_running_loop().time())
 
 
 async def _forever() -> NoReturn:

@@ -107,7 +107,7 @@ def told_to_model(head: Head, messages: Sequence[Message]) -> dict[str, Any]:
         "model": head.model,
         "instructions": head.instructions,
         "tools": list(head.tools),
-        "messages": msgspec.to_builtins(messages),
+        "messages": msgspec.to_builtins(list(messages)),
     }
 
 
@@ -123,20 +123,16 @@ class ModelInputs:
     def of(self, step: str, head: Head, messages: Sequence[Message]) -> ModelInput:
         """What `step` asks."""
         messages = tuple(messages)
-        told_at, known, digest = self._longest(head, messages)
+        told_at, known, digest = self._begun(head, messages)
         found = ModelInput(head, messages, _chained(digest, messages[known:]), told_at, known)
         self._recent.append((step, found))
         return found
 
-    def _longest(self, head: Head, messages: tuple[Message, ...]) -> tuple[str, int, str]:
-        """The step whose input this one goes on from, the length of that input and its hash."""
-        begun = [
-            (step, len(earlier.messages), earlier.hash)
-            for step, earlier in self._recent
-            if earlier.head == head and _begins_with(messages, earlier.messages)
-        ]
-        if begun:
-            return max(begun, key=lambda found: found[1])
+    def _begun(self, head: Head, messages: tuple[Message, ...]) -> tuple[str, int, str]:
+        """The newest step whose input this one goes on from, the length of that input and its hash."""
+        for step, earlier in reversed(self._recent):
+            if earlier.head == head and _begins_with(messages, earlier.messages):
+                return step, len(earlier.messages), earlier.hash
         known = len(self._history) if _begins_with(messages, self._history) else 0
         return "", known, _chained(_digest(b"", canonical(head)), messages[:known])
 

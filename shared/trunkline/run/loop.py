@@ -1,4 +1,4 @@
-"""The built-in loop: think, use tools, think again, answer."""
+"""The built-in loop: think, use tools, think again, answer. And what answers when the models fail."""
 
 from __future__ import annotations
 
@@ -6,16 +6,50 @@ import asyncio
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from trunkline.agent import Agent, Flow, Say
 from trunkline.contracts.dialog import AssistantMessage, Message, ToolCall, ToolMessage, ToolSpec
-from trunkline.contracts.errors import RunFailed
+from trunkline.contracts.errors import ModelFailed, RunFailed
 
 if TYPE_CHECKING:
-    from trunkline.agent import Agent
     from trunkline.contracts.messages import Result
     from trunkline.run.run import Run, Step
 
+FALLBACK = "fallback_answer"
+"""The note of a run whose answer is not its agent's own."""
 ASK = "ask."
 """How a model sees an agent that it may ask: as a tool named `ask.<agent>`."""
+
+
+def flow_of(agent: Agent) -> Flow:
+    """The agent's own code or the built-in loop; and behind it, for when the models fail, the agent's fallback."""
+    flow, fallback = agent.own_flow or tool_loop, agent.fallback
+    if fallback is None:
+        return flow
+
+    async def answering(run: Run) -> str:
+        try:
+            return await flow(run)
+        except ModelFailed as failure:
+            return await _fall_back(run, fallback, failure)
+
+    return answering
+
+
+async def _fall_back(run: Run, fallback: str | Say, failure: ModelFailed) -> str:
+    """A note says that the answer is one. An agent that waits for this run already is not asked."""
+    if isinstance(fallback, Say):
+        await run.note(FALLBACK, by="text", why=failure.what)
+        return fallback.text
+    if fallback in run.asked_by:
+        raise ModelFailed(
+            f"{failure.what} The fallback of {run.agent.name} is {fallback}, which waits for this very answer.",
+            failure.hint,
+        ) from failure
+    await run.note(FALLBACK, by=fallback, why=failure.what)
+    try:
+        return await run.ask(fallback, run.text)
+    except RunFailed as error:
+        raise ModelFailed(f"{failure.what} Its fallback {fallback} failed too: {error.what}", error.hint) from failure
 
 
 async def tool_loop(run: Run) -> str:

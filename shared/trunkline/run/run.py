@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from trunkline.agent import Agent, chain
 from trunkline.contracts.dialog import Message, ModelQuery, ModelReply, ToolSpec, UserMessage
 from trunkline.contracts.errors import InvalidArguments, RunFailed, ToolFailed
 from trunkline.contracts.ids import StepName, child_run_id, tool_token
@@ -21,19 +22,17 @@ from trunkline.run.state import told_before
 if TYPE_CHECKING:
     from collections.abc import Coroutine
 
-    from trunkline.agent import Agent
-
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What is around an agent now: how a tier is called, which tools and agents there are.
+    """What is around an agent now: which models a name stands for, which tools and agents there are.
 
     Who is not there yet is waited for a little: at the start of a platform everybody comes at once.
     """
 
-    resolve_model: Callable[[str], str]
+    resolve_model: Callable[[str], tuple[str, ...]]
     tool_specs: Callable[[Sequence[str]], Awaitable[Sequence[ToolSpec]]]
     knows_tool: Callable[[str], Awaitable[bool]]
     knows_agent: Callable[[str], Awaitable[bool]]
@@ -53,11 +52,14 @@ class Step(Generic[T]):
 class Run:
     """One run, as the agent's code sees it."""
 
-    def __init__(self, engine: Engine, agent: Agent, models: ModelCalls, surroundings: Surroundings) -> None:
+    def __init__(
+        self, engine: Engine, agent: Agent, models: ModelCalls, surroundings: Surroundings, *, version: str = ""
+    ) -> None:
         self._engine = engine
         self._models = models
         self._surroundings = surroundings
         self._inputs = ModelInputs(self.messages[:-1])
+        self._version = version
         self.agent = agent
 
     @property
@@ -78,6 +80,12 @@ class Run:
         return self._engine.state.user
 
     @property
+    def asked_by(self) -> tuple[str, ...]:
+        """The agents that wait for this run's answer, the first one first; none when a user asked."""
+        parent = self._engine.state.task.parent if self._engine.state.task else None
+        return (*parent.above, parent.agent) if parent else ()
+
+    @property
     def messages(self) -> tuple[Message, ...]:
         """The conversation up to and with the question."""
         return (*told_before(self._engine.state), UserMessage(self.text))
@@ -86,24 +94,24 @@ class Run:
         self,
         prompt: str | Sequence[Message],
         *,
-        model: str = "",
+        model: str | Sequence[str] = "",
         instructions: str | None = None,
         tools: Sequence[str] = (),
     ) -> Step[ModelReply]:
-        """Ask a model, by default the agent's, with the agent's instructions and no tools. Raises ModelFailed."""
+        """Ask a model, by default the agent's, with the agent's instructions and no tools; of several models, each is
+        asked when the ones before it fail. Raises ModelFailed.
+        """
         messages = (UserMessage(prompt),) if isinstance(prompt, str) else tuple(prompt)
         told = self.agent.instructions if instructions is None else instructions
-        head = Head(model=model or self.agent.model, instructions=told, tools=tuple(tools))
+        named = chain(model) if model else self.agent.models
+        head = Head(model=", ".join(named), instructions=told, tools=tuple(tools))
 
-        async def query() -> ModelQuery:
-            return ModelQuery(
-                model=self._surroundings.resolve_model(model or self.agent.model),
-                instructions=told,
-                messages=messages,
-                tools=tuple(await self._surroundings.tool_specs(tools)),
-            )
+        async def queries() -> Sequence[ModelQuery]:
+            models = dict.fromkeys(found for name in named for found in self._surroundings.resolve_model(name))
+            specs = tuple(await self._surroundings.tool_specs(tools))
+            return [ModelQuery(model=each, instructions=told, messages=messages, tools=specs) for each in models]
 
-        return Step(lambda step: self._models.reply(step, query, self._inputs.of(step, head, messages)))
+        return Step(lambda step: self._models.reply(step, queries, self._inputs.of(step, head, messages)))
 
     def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # any JSON value
         """Run a tool and give its value. Raises ToolFailed."""
@@ -159,7 +167,14 @@ class Run:
         deadline = self._engine.state.deadline
 
         def call(turn: Turn) -> tuple[Subject, Fact]:
-            fact = Call(agent=self.agent.name, arguments=arguments, input_hash=asked.hash, turn=turn, deadline=deadline)
+            fact = Call(
+                agent=self.agent.name,
+                version=self._version,
+                arguments=arguments,
+                input_hash=asked.hash,
+                turn=turn,
+                deadline=deadline,
+            )
             return self._engine.key.step("call", tool_token(tool), step), fact
 
         return await self._engine.result_of(Wanted(step, asked, call))
@@ -181,7 +196,13 @@ class Run:
 
         def task(turn: Turn) -> tuple[Subject, Fact]:
             parent = Parent(
-                run=engine.key.run, agent=self.agent.name, step=step, turn=turn, depth=depth, input_hash=asked.hash
+                run=engine.key.run,
+                agent=self.agent.name,
+                step=step,
+                above=self.asked_by,
+                turn=turn,
+                depth=depth,
+                input_hash=asked.hash,
             )
             fact = Task(
                 text=text,

@@ -15,7 +15,7 @@ from typing import TypeVar
 from trunkline.contracts.codec import Event
 from trunkline.contracts.dialog import AssistantMessage, Message, UserMessage
 from trunkline.contracts.errors import Superseded
-from trunkline.contracts.messages import Answer, Call, Cancel, Model, Prompt, Request, Result, Task
+from trunkline.contracts.messages import Answer, Call, Cancel, Model, Note, Prompt, Request, Result, Task
 from trunkline.contracts.subjects import CLIENT, RunKey
 
 F = TypeVar("F")
@@ -23,20 +23,23 @@ F = TypeVar("F")
 
 @dataclass
 class RunState:
-    """The fold of a run's messages; `exchanges` are the earlier questions of the conversation with their answers."""
+    """The fold of a run's messages; `exchanges` are the questions of the conversation that were answered before the
+    task was written, with their answers, `version` that of the code which asked last.
+    """
 
     key: RunKey
     request: Request | None = None
     task: Task | None = None
     agent: str = ""
     task_sequence: int = 0
+    version: str = ""
     answer: Answer | None = None
     cancel: Cancel | None = None
     prompts: dict[str, list[Prompt]] = field(default_factory=lambda: defaultdict(list))
     models: dict[str, Model] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     results: dict[str, tuple[int, Result]] = field(default_factory=dict)
-    notes: set[tuple[str, str]] = field(default_factory=set)
+    notes: dict[tuple[str, str], Note] = field(default_factory=dict)
     exchanges: list[tuple[str, str]] = field(default_factory=list)
 
     @property
@@ -70,14 +73,10 @@ class RunState:
 def state_of(key: RunKey, events: Sequence[Event]) -> RunState:
     """Fold a run's events, and those of its conversation's questions and answers. Other events are ignored."""
     state = RunState(key)
-    asked_at = 0
     for event in events:
         if event.subject.run == key.run:
             _take(state, event)
-            if isinstance(event.fact, Request):
-                asked_at = event.sequence
-    if asked_at:
-        state.exchanges = _exchanges(event for event in events if event.sequence < asked_at)
+    state.exchanges = _exchanges(event for event in events if event.sequence < state.task_sequence)
     return state
 
 
@@ -125,18 +124,20 @@ def _take(state: RunState, event: Event) -> None:
             state.task, state.agent, state.task_sequence = fact, event.subject.name, event.sequence
         case Prompt():
             state.prompts[step.rpartition("-")[0]].append(fact)
+            state.version = fact.version
         case Model():
             state.models[step] = fact
         case Call():
             state.calls[step] = fact
+            state.version = fact.version
         case Result():
             state.results[step] = (event.sequence, fact)
         case Answer():
             state.answer = fact
         case Cancel():
             state.cancel = fact
-        case _:
-            state.notes.add((event.subject.name, step))
+        case Note():
+            state.notes[event.subject.name, step] = fact
 
 
 def _complete_turns(state: RunState) -> list[int]:

@@ -1,7 +1,7 @@
 """A service's process: it connects, does its work, answers for its health, and drains when it is told to stop.
 
 FastStream hosts the edges: lifecycle and signals, request/reply subjects, HTTP. What would break a law of the log
-(its acknowledgement policies do) runs in our own lease loop, inside the service's lifespan.
+(its acknowledgement policies do) runs in our own lease loop, inside those edges.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pydantic import BaseModel
 
 from trunkline import __version__
 from trunkline.bus import Bus, provision
+from trunkline.bus.connection import PING_SECONDS, servers_of
 from trunkline.client.edges import edge_documents
 from trunkline.contracts.asyncapi import Document, platform_document
 from trunkline.contracts.codec import encode
@@ -52,12 +53,14 @@ class Service:
     """What makes a service: its name, its work while it runs, and what it answers on core NATS.
 
     `work` is entered with the connected bus and left on stop. `edges` adds request/reply subscribers to the broker.
+    `without`: what it does without now, and why.
     """
 
     name: str
     settings: ServiceSettings
     work: Callable[[Bus], AbstractAsyncContextManager[object]]
     edges: Callable[[NatsBroker], None] = lambda _broker: None
+    without: Callable[[], tuple[str, ...]] = tuple
     started: float = field(default_factory=time.monotonic)
     ready: bool = False
     bus: Bus | None = None
@@ -70,6 +73,8 @@ class Service:
             version=__version__,
             uptime=round(time.monotonic() - self.started, 1),
             bus=bool(self.bus and self.bus.client.is_connected),
+            trouble=self.bus.trouble if self.bus else "",
+            without=self.without(),
         )
 
 
@@ -90,10 +95,11 @@ def serve(service: Service) -> None:
 def application(service: Service) -> AsgiFastStream:
     """The FastStream application: broker, health, AsyncAPI document."""
     broker = NatsBroker(
-        service.settings.nats_url,
+        servers_of(service.settings.nats_url),
         logger=None,
         max_reconnect_attempts=-1,
         reconnect_time_wait=1,
+        ping_interval=PING_SECONDS,
         error_cb=_quiet,
         description="Request/reply edges; the log itself is described beside them.",
     )
@@ -128,7 +134,6 @@ def application(service: Service) -> AsgiFastStream:
     app = AsgiFastStream(
         broker,
         logger=None,
-        lifespan=lambda: _lifespan(service),
         specification=AsyncAPI(title=f"Trunkline {service.name}", version=__version__, schema_version="3.0.0"),
         asgi_routes=[("/live", live), ("/ready", ready), ("/asyncapi.json", asyncapi)],
     )
@@ -142,11 +147,14 @@ async def document_of(service: Service) -> Document:
 
 
 async def _run(service: Service) -> None:
-    app = application(service)
-    async with app.start_lifespan_context(), contextlib.AsyncExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
+        bus = await stack.enter_async_context(_connected(service))
+        app = application(service)
+        await stack.enter_async_context(app.start_lifespan_context())
         if service.settings.http:
             await stack.enter_async_context(_serving_http(app, service.settings.http))
-        await _until_told_to_stop(service)
+        await stack.enter_async_context(_working(service, bus))
+        await _until_told_to_stop(bus)
 
 
 class _Server(uvicorn.Server):
@@ -183,15 +191,16 @@ def _listening(where: str) -> socket.socket:
     return listener
 
 
-async def _until_told_to_stop(service: Service) -> None:
+async def _until_told_to_stop(bus: Bus) -> None:
     """Raises BusUnavailable when the bus is closed for good: then only a new process helps."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    ends = [asyncio.create_task(stop.wait(), name="stop signal")]
-    if service.bus is not None:
-        ends.append(asyncio.create_task(service.bus.lost.wait(), name="bus lost"))
+    ends = [
+        asyncio.create_task(stop.wait(), name="stop signal"),
+        asyncio.create_task(bus.lost.wait(), name="bus lost"),
+    ]
     try:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -202,19 +211,25 @@ async def _until_told_to_stop(service: Service) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _lifespan(service: Service) -> AsyncIterator[None]:
+async def _connected(service: Service) -> AsyncIterator[Bus]:
     settings = service.settings
     async with Bus.open(settings.nats_url, name=f"trunkline-{service.name}", wait=settings.bus_wait) as bus:
         service.bus = bus
         await provision(bus)
-        async with service.work(bus):
-            service.ready = True
-            log.info("ready", action="ready", bus=settings.nats_url)
-            try:
-                yield
-            finally:
-                service.ready = False
-                log.info("stopping", action="stopping")
+        yield bus
+
+
+@contextlib.asynccontextmanager
+async def _working(service: Service, bus: Bus) -> AsyncIterator[None]:
+    """The work, inside the edges: they say that we are not ready while it begins, and while it is drained."""
+    async with service.work(bus):
+        service.ready = True
+        log.info("ready", action="ready", bus=service.settings.nats_url)
+        try:
+            yield
+        finally:
+            service.ready = False
+            log.info("stopping", action="stopping")
 
 
 async def _quiet(error: Exception) -> None:

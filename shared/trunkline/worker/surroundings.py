@@ -20,7 +20,7 @@ PATIENCE = 3.0
 
 
 def surroundings(
-    agent: Agent, tools: Roster[ToolCard], others: Roster[AgentCard], resolve_model: Callable[[str], str]
+    agent: Agent, tools: Roster[ToolCard], others: Roster[AgentCard], resolve_model: Callable[[str], tuple[str, ...]]
 ) -> Surroundings:
     known_tools = _Patience(lambda: tools.changed, lambda: _tools(tools))
     known_agents = _Patience(lambda: others.changed, lambda: _agents(others))

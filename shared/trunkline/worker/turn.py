@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import math
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import structlog
@@ -12,24 +14,41 @@ import structlog
 from trunkline.agent import Agent
 from trunkline.bus import Bus, Lease, StoredMessage, append, fold, last, read_event
 from trunkline.bus.cancels import Cancels
+from trunkline.bus.clock import ServerClock
 from trunkline.contracts.codec import Event
-from trunkline.contracts.errors import BadMessage, BusUnavailable, Closing, DeadlinePassed, RunFailed, TrunklineError
+from trunkline.contracts.errors import (
+    BadMessage,
+    BusUnavailable,
+    Closing,
+    DeadlinePassed,
+    Divergence,
+    RunFailed,
+    Superseded,
+    TrunklineError,
+)
 from trunkline.contracts.messages import Answer, Cancel, Failure, Task
 from trunkline.contracts.subjects import RunKey
 from trunkline.models.port import ModelClient
 from trunkline.run.ending import answer_subject, cancelled, end_run, hand_up
 from trunkline.run.engine import Engine, Stopped, Suspended
-from trunkline.run.loop import tool_loop
+from trunkline.run.loop import flow_of
 from trunkline.run.model_step import ModelCalls
 from trunkline.run.run import Run, Surroundings
 from trunkline.run.state import RunState, carrier, state_of
+from trunkline.worker.handover import hand_over
 
 log = structlog.get_logger("trunkline.worker")
+
+OLD = timedelta(seconds=10)
+"""For so long a task is taken to be open without a look at the log: a run that was ended sooner may be paid for."""
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A process's readiness to run one agent. `version` is of the agent's code, `model_timeout` total seconds."""
+    """A process's readiness to run one agent. `version` is of the agent's code, `model_timeout` total seconds of one
+    model call with its `model_retries`, `clock` the server's, if deadlines are to be kept; `colleagues` are the agent's
+    workers that have a given version.
+    """
 
     bus: Bus
     agent: Agent
@@ -38,8 +57,11 @@ class Worker:
     cancels: Cancels
     id: str
     version: str = ""
-    model_timeout: float = 60.0
+    model_timeout: float = 120.0
+    model_retries: int = 2
     turn_timeout: float = 900.0
+    clock: ServerClock | None = None
+    colleagues: Callable[[str], Sequence[str]] = lambda _: ()
 
     async def handle(self, lease: Lease) -> None:
         """Fold, work, record, acknowledge: in that order. Raises Superseded, BusUnavailable, WireViolation."""
@@ -67,19 +89,28 @@ class Worker:
     async def _state(self, event: Event, lease: Lease) -> RunState:
         """The fold of the run, and of its conversation where there is one to know.
 
-        A task that says all there is to know, and that nobody has had before, is its own fold.
+        A task that says all there is to know, and that nobody has had before, is its own fold; unless it has stood
+        there for a while, and the run may have been ended.
         """
         key = RunKey.of(event.subject)
-        if isinstance(event.fact, Task) and lease.fresh and _says_all(event.fact):
+        if isinstance(event.fact, Task) and lease.fresh and _says_all(event.fact) and not self._is_old(lease):
             return state_of(key, [event])
         events = await fold(self.bus, key.everything, at_least=lease.sequence)
         state = state_of(key, events)
         if state.answer is None and state.task and not _says_all(state.task):
-            return state_of(key, sorted(events + await self._conversation(key), key=lambda found: found.sequence))
+            earlier = await self._conversation(key, state.task_sequence)
+            return state_of(key, sorted(events + earlier, key=lambda found: found.sequence))
         return state
 
-    async def _conversation(self, key: RunKey) -> list[Event]:
-        return [event for event in await fold(self.bus, *key.history) if event.subject.run != key.run]
+    def _is_old(self, lease: Lease) -> bool:
+        return self.clock is not None and self.clock.now() - lease.message.at > OLD
+
+    async def _conversation(self, key: RunKey, placed: int) -> list[Event]:
+        """What was said beside the run. At least as new as its task: a replica that does not know an answer before it
+        would make the same step ask for something else.
+        """
+        told = await fold(self.bus, *key.history, key.tasks, at_least=placed)
+        return [event for event in told if event.subject.run != key.run]
 
     async def _work(self, state: RunState, lease: Lease) -> Answer:
         parent = state.task.parent if state.task else None
@@ -90,6 +121,9 @@ class Worker:
                 text = await self._flow(state, lease, stop)
         except (Closing, BusUnavailable):
             raise
+        except Divergence as error:
+            await self._hand_over(state, lease)
+            return Answer(agent=self.agent.name, parent=parent, error=self._failure(error, state))
         except Stopped:
             return Answer(agent=self.agent.name, parent=parent, error=cancelled(await self._said(state.key)))
         except Exception as error:  # noqa: BLE001  # the agent's code may fail in any way; the user is told
@@ -105,16 +139,30 @@ class Worker:
             worker=self.id,
             version=self.version,
             timeout=self.model_timeout,
+            retries=self.model_retries,
+            end=self._end(state),
         )
-        run = Run(engine, self.agent, calls, self.surroundings)
-        flow = self.agent.own_flow or tool_loop
-        text = await self._in_time(engine.drive(flow(run)))
+        run = Run(engine, self.agent, calls, self.surroundings, version=self.version)
+        text = await self._in_time(engine.drive(flow_of(self.agent)(run)))
         if not isinstance(text, str):
             raise RunFailed(
                 f"The flow of agent {self.agent.name} returned {type(text).__name__}, not a text.",
                 "Return a str from the flow.",
             )
         return text
+
+    def _end(self, state: RunState) -> float:
+        """When the run is over, by the event loop's clock."""
+        if self.clock is None or state.deadline is None:
+            return math.inf
+        return asyncio.get_running_loop().time() + (state.deadline - self.clock.now()).total_seconds()
+
+    async def _hand_over(self, state: RunState, lease: Lease) -> None:
+        """To a worker that has the code which asked last, where that is wanted. Raises Superseded when one takes it."""
+        if self.agent.on_divergence == "old" and state.version != self.version:
+            workers = self.colleagues(state.version)
+            if await hand_over(self.bus, self.agent.name, workers, lease):
+                raise Superseded(f"a worker with version {state.version} goes on")
 
     async def _said(self, key: RunKey) -> Cancel:
         """Why the run is to stop; what was heard may not be what was recorded."""

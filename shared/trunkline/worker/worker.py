@@ -6,18 +6,21 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import msgspec
 
 from trunkline.agent import Agent
 from trunkline.bus import Bus, LeaseLoop
 from trunkline.bus.cancels import Cancels
+from trunkline.bus.clock import ServerClock
 from trunkline.bus.consumers import of_agent
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS, TOOLS, registered
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard, ToolCard
 from trunkline.models.port import ModelClient
+from trunkline.worker.handover import taking_over
 from trunkline.worker.surroundings import surroundings
 from trunkline.worker.turn import Worker
 
@@ -25,14 +28,15 @@ from trunkline.worker.turn import Worker
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """All in seconds but `slots`, the runs at a time per agent.
 
-    `drain_seconds`: how long runs may go on once the process is to stop. `model_timeout`: total, of one model call.
-    `turn_timeout`: of all that an agent's code does before it waits. `ack_wait`: after how long without a heartbeat
-    another worker takes over.
+    `drain_seconds`: how long runs may go on once the process is to stop. `model_timeout`: total, of one model call
+    with up to `model_retries` at each of its models. `turn_timeout`: of all that an agent's code does before it waits.
+    `ack_wait`: after how long without a heartbeat another worker takes over.
     """
 
     slots: int = 32
     drain_seconds: float = 20.0
-    model_timeout: float = 60.0
+    model_timeout: float = 120.0
+    model_retries: int = 2
     turn_timeout: float = 900.0
     ack_wait: float = 10.0
     beat_seconds: float = 2.0
@@ -43,7 +47,7 @@ async def working(
     bus: Bus,
     agents: Sequence[Agent],
     models: ModelClient,
-    resolve_model: Callable[[str], str],
+    resolve_model: Callable[[str], tuple[str, ...]],
     *,
     version: str = "",
     settings: WorkerSettings | None = None,
@@ -56,6 +60,7 @@ async def working(
         await stack.enter_async_context(tools.watching(bus, TOOLS))
         await stack.enter_async_context(others.watching(bus, AGENTS))
         cancels = await stack.enter_async_context(Cancels().listening(bus))
+        clock = await stack.enter_async_context(ServerClock().running(bus))
         for agent in agents:
             worker = Worker(
                 bus=bus,
@@ -66,7 +71,10 @@ async def working(
                 id=worker_id,
                 version=version,
                 model_timeout=settings.model_timeout,
+                model_retries=settings.model_retries,
+                clock=clock,
                 turn_timeout=settings.turn_timeout,
+                colleagues=partial(_colleagues, others, agent.name),
             )
             loop = LeaseLoop(
                 bus,
@@ -77,9 +85,14 @@ async def working(
                 drain_seconds=settings.drain_seconds,
             )
             await stack.enter_async_context(loop.running())
+            await stack.enter_async_context(taking_over(bus, agent.name, worker_id, loop))
         cards = {f"{agent.name}.{worker_id}": card_of(agent, worker_id, version, settings) for agent in agents}
         await stack.enter_async_context(registered(bus, AGENTS, cards))
         yield
+
+
+def _colleagues(others: Roster[AgentCard], agent: str, version: str) -> list[str]:
+    return [card.worker for card in others.live() if card.agent == agent and card.version == version]
 
 
 def card_of(agent: Agent, worker: str, version: str, settings: WorkerSettings) -> AgentCard:

@@ -183,6 +183,14 @@ async def test_another_log_is_refused(url: str) -> None:
                 await Ingest(store, other, Prices()).resume()
 
 
+async def test_a_ledger_that_has_read_nothing_takes_any_log(url: str) -> None:
+    """As when a log is imported into the data folder of a platform that nobody has asked anything."""
+    async with open_store(url) as store:
+        assert await Ingest(store, Stream("TRUNK", START.replace(year=1999)), Prices()).resume() == 0
+        assert await Ingest(store, STORY.stream, Prices()).run(following(STORY.messages)) == len(STORY.messages)
+        assert await Ingest(store, STORY.stream, Prices()).resume() == len(STORY.messages)
+
+
 async def test_a_log_that_has_grown_meanwhile_is_the_same_log(url: str) -> None:
     async with open_store(url) as store:
         ingest = Ingest(store, Stream("TRUNK", START, 5), Prices())

@@ -39,7 +39,7 @@ async def test_a_run_is_shown_step_by_step(url: str) -> None:
         ("prompt", "math", "1-1", 20, 10),
         ("model", "math", "1", 30, None),
         ("call", "math__add", "2", 40, 20),
-        ("started", "math__add", "2", 50, 10),
+        ("started", "math__add", "2-1", 50, 10),
         ("result", "math", "2", 60, None),
         ("prompt", "math", "3-1", 70, 10),
         ("model", "math", "3", 80, None),

@@ -113,8 +113,8 @@ async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     for variable in KEY_VARIABLES:
         monkeypatch.setenv(variable, KEY)
 
-    def open_client(url: str, timeout_seconds: float = 20.0) -> Models:
-        tables = [f"[models]\ntimeout_seconds = {timeout_seconds}"]
+    def open_client(url: str, timeout_seconds: float = 20.0, **models: float) -> Models:
+        tables = [f"[models]\ntimeout_seconds = {timeout_seconds}", *(f"{key} = {models[key]}" for key in models)]
         for provider in MODELS:
             base = url if provider in {"anthropic", "google"} else f"{url}/v1"
             tables.append(f'[providers.{provider}]\nbase_url = "{base}"')

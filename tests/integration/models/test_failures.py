@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -47,8 +48,9 @@ async def test_too_many_requests(aimock: Aimock, client: Open, model: str) -> No
     """429 may be tried again, after the time that the provider gives."""
     error = await failure(client(aimock.url), asking(model, "too fast"))
 
-    assert error.data == {"retryable": True, "status": 429, "retry_after": 7.0}
+    assert error.data == {"retryable": True, "spent": False, "status": 429, "retry_after": 7.0}
     assert error.what == f"{model} is over its rate limit: Slow down, please."
+    assert error.hint.startswith("Try again in 7 s")
 
 
 @every_provider
@@ -57,7 +59,7 @@ async def test_a_server_error_is_not_retried_by_the_sdk(aimock: Aimock, client: 
 
     error = await failure(client(aimock.url), asking(model, "break down"))
 
-    assert error.data == {"retryable": True, "status": 500, "retry_after": None}
+    assert error.data == {"retryable": True, "spent": False, "status": 500}
     assert "The engine is on fire." in error.what
     assert len(aimock.requests(model)) == before + 1
 
@@ -77,7 +79,7 @@ async def test_a_refused_key_is_final_and_stays_secret(aimock: Aimock, client: O
 async def test_an_unknown_model_is_final(aimock: Aimock, client: Open, model: str) -> None:
     error = await failure(client(aimock.url), asking(model, "no such model"))
 
-    assert error.data == {"retryable": False, "status": 404, "retry_after": None}
+    assert error.data == {"retryable": False, "spent": False, "status": 404}
     assert "model's name" in error.hint
 
 
@@ -126,8 +128,8 @@ async def test_a_stream_that_ends_without_saying_why(client: Open, model: str, s
     async with Canned(said).running() as server:
         error = await failure(client(server.url), asking(model), pieces.append)
 
-    assert pieces == ["Half a"]
-    assert error.data["retryable"] is True
+    assert "".join(pieces) == "Half a"
+    assert error.data == {"retryable": True, "spent": True}
 
 
 @every_provider
@@ -140,7 +142,7 @@ async def test_a_silent_provider_costs_no_more_than_the_time_out(client: Open, m
         await asyncio.wait_for(server.left.wait(), 5)
 
     assert 0.3 <= took < 2.0
-    assert error.data == {"retryable": True, "status": None, "retry_after": None}
+    assert error.data == {"retryable": True, "spent": True}
     assert error.what == f"{model} did not answer within 0.3 s."
 
 
@@ -153,6 +155,57 @@ async def test_the_time_out_is_total(client: Open, model: str) -> None:
         await asyncio.wait_for(server.left.wait(), 5)
 
     assert "did not answer within 0.5 s" in error.what
+
+
+async def test_no_sign_of_life(client: Open) -> None:
+    """The connection stands and nothing comes: that takes `first_seconds`, for a model may think for long."""
+    async with Canned(HEAD, close=False).running() as server:
+        error = await failure(client(server.url, first_seconds=0.3, stall_seconds=0.1), asking(MODELS["house"]))
+        await asyncio.wait_for(server.left.wait(), 5)
+
+    assert error.data == {"retryable": True, "spent": True}
+    assert error.what == "house:any/model gave no sign of life for 0.3 s."
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (MODELS["house"], events(openai_chunk({"content": "Half a"}))),
+        (MODELS["google"], events(google_chunk("Half a"))),
+        (MODELS["anthropic"], events(*anthropic_start("Half a", {"input_tokens": 1, "output_tokens": 1}))),
+    ],
+    ids=["house", "google", "anthropic"],
+)
+async def test_a_stream_that_stalls_is_cut(client: Open, model: str, said: bytes) -> None:
+    pieces: list[str] = []
+    async with Canned(said, close=False).running() as server:
+        error = await failure(client(server.url, stall_seconds=0.3), asking(model), pieces.append)
+        await asyncio.wait_for(server.left.wait(), 5)
+
+    assert "".join(pieces) == "Half a"
+    assert error.data == {"retryable": True, "spent": True}
+    assert error.what == f"{model} began to answer and then said nothing for 0.3 s."
+
+
+THOUGHT = openai_chunk({"reasoning_content": "Hm. "})
+ARGUMENT = openai_chunk({"tool_calls": [{"index": 0, "function": {"arguments": " "}}]})
+CALL = openai_chunk({"tool_calls": [{"index": 0, "id": "c", "type": "function", "function": {"name": "add"}}]})
+
+
+@pytest.mark.parametrize(
+    ("begun", "trickle"),
+    [(b"", THOUGHT), (events(CALL).removeprefix(HEAD), ARGUMENT)],
+    ids=["a thought", "a piece of a tool call"],
+)
+async def test_whatever_the_model_sends_is_a_sign_of_life(client: Open, begun: bytes, trickle: dict[str, Any]) -> None:
+    """It has no text for longer than a stall may take, and is only stopped when all its time is up."""
+    pieces: list[str] = []
+    patience = {"timeout_seconds": 1.0, "first_seconds": 0.5, "stall_seconds": 0.5}
+    async with Canned(HEAD + begun, trickle=events(trickle).removeprefix(HEAD)).running() as server:
+        error = await failure(client(server.url, **patience), asking(MODELS["house"]), pieces.append)
+
+    assert set(pieces) == {""}
+    assert "did not answer within 1 s" in error.what
 
 
 @every_provider
@@ -168,12 +221,12 @@ async def test_a_cancelled_call_closes_its_stream(client: Open, model: str) -> N
 
 @every_provider
 async def test_nobody_there(client: Open, model: str) -> None:
-    """A refused connection may be tried again."""
+    """A refused connection may be tried again, and has cost nothing."""
     async with Canned(b"").running() as server:
         pass  # its port is free again
     error = await failure(client(server.url), asking(model))
 
-    assert error.data["retryable"] is True
+    assert error.data == {"retryable": True, "spent": False}
     assert "could not be reached" in error.what
 
 
@@ -187,10 +240,11 @@ async def test_arguments_that_are_not_json(client: Open) -> None:
 
 
 async def test_a_reply_with_nothing_in_it(client: Open) -> None:
-    async with Canned(events(openai_chunk({"content": ""}, finish="stop")) + DONE).running() as server:
+    usage = {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}
+    async with Canned(events(openai_chunk({"content": ""}, "stop", usage)) + DONE).running() as server:
         error = await failure(client(server.url), asking(MODELS["house"]))
 
-    assert error.data["retryable"] is True
+    assert error.data == {"retryable": True, "spent": True, "usage": Usage(input_tokens=7, output_tokens=3)}
     assert "neither text nor a tool call" in error.what
 
 

@@ -65,6 +65,17 @@ def hang(marker: str, children: int = 0) -> None:
 
 
 @tool
+def hang_stubbornly(marker: str) -> None:
+    """Deaf to SIGTERM, as its child and its child's child are, and always writing something."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    subprocess.Popen(["sh", "-c", f"trap '' TERM HUP INT; sleep {marker} & sleep {marker}"])
+    while True:
+        sys.stdout.write("still here\n")
+        sys.stdout.flush()
+        time.sleep(0.01)
+
+
+@tool
 async def hang_async() -> None:
     await asyncio.sleep(1000)
 

@@ -199,6 +199,30 @@ async def test_no_way_to_hang_outlives_the_timeout(sandbox: ZygoteSandbox, tool:
     assert await reason(sandbox, tool, timeout=0.3) == "hung"
 
 
+async def test_who_is_deaf_to_signals_and_still_writes_is_ended_in_time_with_all_below(
+    sandbox: ZygoteSandbox, marker: str
+) -> None:
+    call = asyncio.create_task(run(sandbox, "hang_stubbornly", timeout=0.6, marker=marker))
+    await wait_until(lambda: len(sleepers(marker)) == 2, "its child and its child's child run")
+    outcome = await call
+    assert outcome.error is not None
+    assert outcome.error.data["reason"] == "hung"
+    assert "still here" in outcome.error.data["output"]
+    await wait_until(lambda: not sleepers(marker), "all below it are gone")
+
+
+async def test_time_spent_waiting_for_a_process_counts(marker: str) -> None:
+    async with ZygoteSandbox(FILE, concurrency=1) as narrow:
+        first = asyncio.create_task(run(narrow, "hang", timeout=20, marker=marker, children=1))
+        await wait_until(lambda: len(sleepers(marker)) == 1, "the only place is taken")
+        second, begun = asyncio.create_task(run(narrow, "add", timeout=0.1, a=1)), time.monotonic()
+        await wait_until(lambda: time.monotonic() > begun + 0.2, "its time is over")
+        first.cancel()
+        error = (await second).error
+    assert error is not None
+    assert (error.data["reason"], error.data["passing"]) == ("not_started", True)
+
+
 async def test_children_that_a_call_leaves_behind_are_ended(sandbox: ZygoteSandbox, marker: str) -> None:
     await value(sandbox, "leave_children", marker=marker)
     await wait_until(lambda: not sleepers(marker), "all three are gone")
@@ -264,6 +288,84 @@ async def test_limits_can_be_set() -> None:
     async with ZygoteSandbox(FILE, limits=Limits(memory_bytes=64 * MIB, reply_bytes=1000)) as small:
         assert await reason(small, "eat", mebibytes=100) == "out_of_memory"
         assert await reason(small, "huge", size=1000) == "bad_output"
+
+
+# What may pass, and what became of it
+
+
+CAREFUL = """
+from trunkline import Done, NotDone, TryAgain, call_id, tool
+
+@tool
+def trouble(kind: str):
+    raise {"later": TryAgain("Busy.", seconds=3), "soon": TryAgain("Busy."), "refused": ConnectionRefusedError("x"),
+           "late": TimeoutError("x"), "machine": OSError(28, "No space"), "missing": FileNotFoundError("x"),
+           "odd": TryAgain("Busy.", seconds="soon")}[kind]
+
+@tool(effect="write")
+def book(number: int) -> str:
+    return call_id()
+
+@book.reconcile
+async def was_booked(number: int):
+    return {1: Done({"by": call_id()}), 2: NotDone(), 3: Done(), 4: "perhaps"}[number]
+
+@tool
+def light() -> list:
+    import sys
+    return [call_id(), "pydantic_core" in sys.modules, "asyncio" in sys.modules]
+"""
+
+
+@pytest.fixture
+async def careful(tmp_path: Path) -> AsyncIterator[ZygoteSandbox]:
+    file = tmp_path / "careful.py"
+    file.write_text(CAREFUL)
+    async with ZygoteSandbox(file) as entered:
+        yield entered
+
+
+@pytest.mark.parametrize(
+    ("kind", "passing", "seconds"),
+    [
+        *(("later", True, 3), ("soon", True, None), ("odd", True, None), ("refused", True, None)),
+        *(("late", True, None), ("machine", True, None), ("missing", None, None)),
+    ],
+)
+async def test_what_may_pass_is_said_to(
+    careful: ZygoteSandbox, kind: str, passing: bool | None, seconds: int | None
+) -> None:
+    data = (await failure(careful, "trouble", kind=kind)).data
+    assert (data["reason"], data.get("passing"), data.get("seconds")) == ("raised", passing, seconds)
+
+
+async def test_a_reconcile_function_says_what_became_of_a_call(careful: ZygoteSandbox) -> None:
+    async def said(number: int) -> Outcome:
+        return await careful.call("book", {"number": number}, timeout=20, call_id="run-1-0", reconcile=True)
+
+    assert [(await said(number)).value for number in (1, 2, 3)] == [
+        {"done": True, "value": {"by": "run-1-0"}},
+        {"done": False},
+        {"done": True, "value": None},
+    ]
+    unsure = (await said(4)).error
+    assert unsure is not None
+    assert "returns Done(...) or NotDone(), not str" in unsure.message
+    (card,) = [card for card in await careful.describe() if card.tool == "book"]
+    assert (card.reconcile_seconds, card.retries) == (30.0, 0)
+
+
+async def test_a_tool_without_a_reconcile_function_cannot_say(careful: ZygoteSandbox) -> None:
+    outcome = await careful.call("light", {}, timeout=20, call_id="run-1-0", reconcile=True)
+    assert outcome.error is not None
+    assert "has no reconcile function" in outcome.error.message
+
+
+async def test_a_tool_knows_its_call_without_loading_anything(tmp_path: Path) -> None:
+    file = tmp_path / "light.py"
+    file.write_text(CAREFUL.replace("async def was_booked", "def was_booked"))
+    async with ZygoteSandbox(file) as light:
+        assert await value(light, "light") == ["run-1-0", False, False]
 
 
 # What a tool can see

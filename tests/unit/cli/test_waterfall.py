@@ -115,7 +115,7 @@ STEPS = (
     step(3, "prompt", "billing", "1-1", 5, duration_ms=20.0, ended_by=4),
     step(4, "model", "billing", "1", 25),
     step(5, "call", "invoices__find", "2", 26, duration_ms=10.0, ended_by=7),
-    step(6, "started", "invoices__find", "2", 27, duration_ms=9.0, ended_by=7),
+    step(6, "started", "invoices__find", "2-1", 27, duration_ms=9.0, ended_by=7),
     step(7, "result", "billing", "2", 36),
 )
 

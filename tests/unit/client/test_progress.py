@@ -6,7 +6,20 @@ import pytest
 
 from trunkline.client.progress import describe
 from trunkline.contracts.dialog import ToolCall
-from trunkline.contracts.messages import Call, Fact, Failure, Model, Note, Prompt, Result, Route, Started, Task
+from trunkline.contracts.messages import (
+    Approval,
+    Call,
+    Decision,
+    Fact,
+    Failure,
+    Model,
+    Note,
+    Prompt,
+    Result,
+    Route,
+    Started,
+    Task,
+)
 from trunkline.contracts.subjects import Kind, RunKey
 
 FAILED = Failure(code="tool_failed", message="It broke.")
@@ -59,6 +72,22 @@ def test_a_result_says_who_is_back(result: Result, sentence: str) -> None:
     assert said("result", "desk", result) == sentence
 
 
+def test_what_people_are_asked_says_how_to_answer() -> None:
+    asked = Approval(arguments={"invoice": 7, "why": "x" * 200}, arguments_hash="h")
+    doubtful = Approval(arguments={"invoice": 7}, arguments_hash="h", reason="in_doubt")
+    waits = said("approval", "refund", asked)
+    assert waits.startswith('waits for a person: refund(invoice=7, why="xxx')
+    assert waits.endswith("xxx…) must be approved: trunkline approve r/1")
+    assert said("approval", "refund", doubtful) == (
+        "waits for a person: did refund(invoice=7) happen? Say so: trunkline doubts"
+    )
+    decision = Decision(verdict="not_done", by="ada", arguments_hash="h")
+    assert said("decision", "refund", decision) == "refund: not done, says ada"
+    assert said("note", "tools", Note(what="reconciled", data={"tool": "refund", "done": False})) == (
+        "refund had not done its work before it was lost"
+    )
+
+
 def test_other_steps() -> None:
     prompt = Prompt(model="m", input_hash="", attempt=1, carrier=1, delivery=1)
     assert said("prompt", "desk", prompt) == "desk thinks"
@@ -67,3 +96,13 @@ def test_other_steps() -> None:
     assert said("started", "a__b", Started(executor="e", delivery=1)) == "a.b has begun"
     assert said("note", "desk", Note(what="takeover")) == "another worker of desk took over"
     assert said("note", "desk", Note(what="saving")) == ""
+
+
+def test_a_model_that_fails_says_who_is_asked_next() -> None:
+    again = Note(what="retry", data={"message": "a:m is busy.", "next": "a:m"})
+    other = Note(what="fallback", data={"message": "a:m is gone.", "next": "b:m"})
+    instead = Note(what="fallback_answer", data={"by": "text", "why": "a:m is gone."})
+    assert said("note", "desk", again) == "a:m is busy. It is asked again."
+    assert said("note", "desk", other) == "a:m is gone. b:m is asked instead."
+    assert said("note", "desk", instead) == "desk cannot answer itself: a:m is gone."
+    assert said("prompt", "desk", Prompt(model="b:m", input_hash="", attempt=2, carrier=1, delivery=1)) == ""

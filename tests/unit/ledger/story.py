@@ -114,7 +114,7 @@ def one_tool_run(story: Story, run: str = RUN, *, name: str = GPT) -> None:
     story.tell("prompt.math.1-1", prompt(model=name), run=run)
     story.tell("model.math.1", model(name=name), run=run)
     story.tell("call.math__add.2", Call(agent="math", arguments={"a": 2, "b": 2}), run=run)
-    story.tell("started.math__add.2", Started(executor="x-1", delivery=1, isolation="strict"), run=run)
+    story.tell("started.math__add.2-1", Started(executor="x-1", delivery=1, isolation="strict"), run=run)
     story.tell("result.math.2", tool_result(), run=run)
     story.tell("prompt.math.3-1", prompt(model=name), run=run)
     story.tell("model.math.3", model(name=name), run=run)

@@ -124,6 +124,85 @@ def test_the_first_attempt_may_come_back_after_it_was_taken_over() -> None:
     assert [row.outcome for row in rows.model_calls.values()] == ["returned", "lost"]
 
 
+def failed_attempt(story: Story, attempt: int, **data: object) -> None:
+    said = {"model": GPT, "code": "model_failed", "latency_ms": 7.5, "wait_ms": 120, "next": GPT} | data
+    story.tell(f"note.math.retry-1-{attempt}", Note(what="retry", data=said))
+
+
+def test_a_failed_attempt_that_another_follows_is_a_call_of_its_own() -> None:
+    """Nobody took over, and nothing is lost: the provider refused it, so that it cost nothing."""
+    story = Story(step_ms=10)
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(reserved="0.02"))
+    failed_attempt(story, 1, spent=False)
+    story.tell("prompt.math.1-2", replace(prompt(2), delivery=1))
+    story.tell("model.math.1", model(2))
+    story.tell("answer.client.0", Answer(agent="math", text="4"))
+    rows = rows_of(story)
+    first, second = rows.model_calls["1", 1], rows.model_calls["1", 2]
+    assert (first.outcome, first.error, first.paid_without_result) == ("retried", "model_failed", False)
+    assert (first.cost, first.cost_known, first.elapsed_ms, first.latency_ms) == (0, True, 10, 7.5)
+    assert (second.outcome, dollars(second.cost or 0)) == ("returned", MODEL_COST)
+    assert rows.run is not None
+    assert (rows.run.model_calls, rows.run.takeovers, rows.run.lost_calls) == (2, 0, 0)
+    assert (dollars(rows.run.cost), rows.run.cost_known) == (MODEL_COST, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "cost"),
+    [
+        ({"spent": False}, "0"),
+        ({"spent": True}, None),
+        ({}, None),
+        ({"usage": {"input_tokens": 1000, "output_tokens": 100, "cache_read_tokens": 400}}, MODEL_COST),
+    ],
+    ids=["refused", "may have cost", "nobody says", "counted"],
+)
+def test_what_a_failed_attempt_cost(said: dict[str, object], cost: str | None) -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    failed_attempt(story, 1, **said)
+    row = rows_of(story).model_calls["1", 1]
+    assert (row.cost if row.cost is None else dollars(row.cost), row.cost_known) == (cost, cost is not None)
+
+
+@pytest.mark.parametrize(("spent", "known"), [(True, False), (False, True)])
+def test_a_last_failure_says_itself_whether_it_may_have_cost_something(spent: bool, known: bool) -> None:
+    story = Story()
+    failure = Failure(code="cancelled", message="Stopped.", data={"spent": spent})
+    story.tell("model.math.1", replace(model(usage=Usage()), error=failure))
+    assert run_of(story).cost_known is known
+
+
+def test_a_worker_that_goes_on_after_anothers_failure_took_over() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    failed_attempt(story, 1, spent=False)
+    story.tell("prompt.math.1-2", replace(prompt(2), worker="w-2"))
+    assert run_of(story).takeovers == 1
+
+
+@pytest.mark.parametrize("step", ["retry-1-2", "retry-1-x", "retry-9-1", "1-1", "retry-", f"retry-1-{'9' * 50}"])
+def test_a_note_of_an_attempt_that_nobody_knows_changes_no_call(step: str) -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    story.tell(f"note.math.{step}", Note(what="retry", data={"spent": False}))
+    assert rows_of(story).model_calls["1", 1].outcome == "open"
+
+
+@pytest.mark.parametrize("data", [{"usage": "much"}, {"latency_ms": -1}, {"spent": "no"}, {"code": 7}])
+def test_a_failed_attempt_that_cannot_be_believed(data: dict[str, object]) -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    failed_attempt(story, 1, **data)
+    with pytest.raises(BadMessage):
+        rows_of(story)
+
+
 def test_a_lost_call_without_a_reservation_has_an_unknown_cost() -> None:
     story = Story()
     begin(story)
@@ -212,10 +291,28 @@ def test_an_approval_waits_for_its_decision() -> None:
     assert (row.status, row.verdict, row.decided_by, row.error) == ("failed", "denied", "bob", "denied")
 
 
+def test_a_call_in_doubt_waits_for_who_knows_what_became_of_it() -> None:
+    story = Story()
+    story.tell("call.math__add.2", Call(agent="math"))
+    story.tell("approval.math__add.2", Approval(arguments={}, arguments_hash="h"))
+    story.tell("decision.math__add.2", Decision(verdict="approved", by="bob", arguments_hash="h"))
+    story.tell("started.math__add.2-1", Started(executor="x", delivery=1))
+    story.tell("approval.math__add.doubt-2-1", Approval(arguments={}, arguments_hash="h", reason="in_doubt"))
+    row = rows_of(story).tool_calls["2"]
+    assert (row.status, row.verdict, row.decision_sequence) == ("in_doubt", "", None)
+    story.tell("decision.math__add.doubt-2-1", Decision(verdict="retry", by="eve", arguments_hash="h"))
+    story.tell("started.math__add.2-2", Started(executor="y", delivery=1, attempt=2))
+    assert rows_of(story).tool_calls["2"].status == "started"
+    story.tell("result.math.2", tool_result())
+    row = rows_of(story).tool_calls["2"]
+    assert (row.status, row.verdict, row.decided_by) == ("done", "retry", "eve")
+    assert list(rows_of(story).tool_calls) == ["2"]
+
+
 def test_a_tool_that_started_and_never_came_back_is_lost_when_the_run_ends() -> None:
     story = Story()
     story.tell("call.math__add.2", Call(agent="math"))
-    story.tell("started.math__add.2", Started(executor="x", delivery=1))
+    story.tell("started.math__add.2-1", Started(executor="x", delivery=1))
     story.tell("answer.client.0", Answer(error=Failure(code="deadline_passed", message="Late.")))
     assert rows_of(story).tool_calls["2"].status == "lost"
 
@@ -235,7 +332,7 @@ def test_an_event_without_its_predecessors_still_makes_its_rows(kind: str) -> No
         "answer": ("answer.client.0", Answer(text="4")),
         "prompt": ("prompt.math.1-1", prompt()),
         "call": ("call.math__add.2", Call(agent="math")),
-        "started": ("started.math__add.2", Started(executor="x", delivery=1)),
+        "started": ("started.math__add.2-1", Started(executor="x", delivery=1)),
     }
     story = Story()
     story.tell(*facts[kind])

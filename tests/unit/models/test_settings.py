@@ -36,9 +36,9 @@ def written(text: str) -> Path:
 def test_without_anything_both_tiers_are_offline() -> None:
     settings = ModelSettings.load()
 
-    assert resolve(settings, "small") == "offline:small"
-    assert resolve(settings, "large") == "offline:large"
-    assert settings.timeout_seconds == 60
+    assert resolve(settings, "small") == ("offline:small",)
+    assert resolve(settings, "large") == ("offline:large",)
+    assert settings.first_seconds < settings.timeout_seconds
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_key_chooses_the_provider(monkeypatch: pytest.MonkeyPatch, variable: s
 
     monkeypatch.setenv(variable, "a-key")
     settings = ModelSettings.load()
-    small, large = resolve(settings, "small"), resolve(settings, "large")
+    (small,), (large,) = resolve(settings, "small"), resolve(settings, "large")
 
     assert small.startswith(f"{provider}:")
     used = Usage(input_tokens=1000, output_tokens=1000)
@@ -66,10 +66,10 @@ def test_a_key_chooses_the_provider(monkeypatch: pytest.MonkeyPatch, variable: s
 
 def test_the_first_provider_found_wins(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "box")
-    assert resolve(ModelSettings.load(), "small") == "ollama:llama3.2"
+    assert resolve(ModelSettings.load(), "small") == ("ollama:llama3.2",)
     for provider in ("google", "anthropic", "openai"):
         monkeypatch.setenv(f"{provider.upper()}_API_KEY", "a-key")
-        assert resolve(ModelSettings.load(), "small").startswith(f"{provider}:")
+        assert resolve(ModelSettings.load(), "small")[0].startswith(f"{provider}:")
 
 
 def test_the_file_names_the_tiers() -> None:
@@ -79,6 +79,7 @@ def test_the_file_names_the_tiers() -> None:
         small = "house:tiny"
         large = "offline:large"
         timeout_seconds = 5
+        retries = 0
         [providers.house]
         base_url = "http://models.house:8000/v1"
         [router]
@@ -86,15 +87,31 @@ def test_the_file_names_the_tiers() -> None:
         """
     )
     for settings in (ModelSettings.load(path), ModelSettings.load()):
-        assert resolve(settings, "small") == "house:tiny"
-        assert settings.timeout_seconds == 5
+        assert resolve(settings, "small") == ("house:tiny",)
+        assert (settings.timeout_seconds, settings.retries) == (5, 0)
         assert endpoint(settings, "house").base_url == "http://models.house:8000/v1"
+
+
+def test_a_tier_may_be_a_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of its models is asked when the ones before it fail; a variable has commas between them."""
+    monkeypatch.setenv("OPENAI_API_KEY", "a-key")
+    path = written('[models]\nsmall = ["openai:gpt-x", "offline:small"]')
+    assert resolve(ModelSettings.load(path), "small") == ("openai:gpt-x", "offline:small")
+
+    monkeypatch.setenv("TRUNKLINE_MODELS_SMALL", "offline:large, openai:gpt-y")
+    assert resolve(ModelSettings.load(path), "small") == ("offline:large", "openai:gpt-y")
+
+
+def test_each_model_of_a_chain_must_be_one_that_can_be_asked() -> None:
+    settings = ModelSettings.load(written('[models]\nsmall = ["offline:small", "anthropic:x"]'))
+    with pytest.raises(InvalidSettings, match="ANTHROPIC_API_KEY is not set"):
+        resolve(settings, "small")
 
 
 def test_the_environment_wins_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_MODELS_SMALL", "offline:large")
 
-    assert resolve(ModelSettings.load(written('[models]\nsmall = "offline:small"')), "small") == "offline:large"
+    assert resolve(ModelSettings.load(written('[models]\nsmall = "offline:small"')), "small") == ("offline:large",)
 
 
 def test_a_full_name_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,10 +120,10 @@ def test_a_full_name_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GEMINI_API_KEY", "a-key")
     settings = ModelSettings.load()
 
-    assert resolve(settings, "openai:gpt-x") == "openai:gpt-x"
-    assert resolve(settings, "openai-responses:gpt-x") == "openai-responses:gpt-x"
-    assert resolve(settings, "ollama:qwen3:8b") == "ollama:qwen3:8b"
-    assert resolve(settings, "gemini:flash") == "google:flash"
+    assert resolve(settings, "openai:gpt-x") == ("openai:gpt-x",)
+    assert resolve(settings, "openai-responses:gpt-x") == ("openai-responses:gpt-x",)
+    assert resolve(settings, "ollama:qwen3:8b") == ("ollama:qwen3:8b",)
+    assert resolve(settings, "gemini:flash") == ("google:flash",)
 
 
 def test_a_private_provider_has_its_own_key(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +177,10 @@ def test_a_name_that_means_nothing(name: str, what: str, hint: str) -> None:
         ("[models]\ntimeout = 3", "Did you mean `timeout_seconds`?"),
         ("[models]\ntimeout_seconds = -1", "timeout_seconds: Input should be greater than 0"),
         ("[models]\ntimeout_seconds = inf", "timeout_seconds"),
-        ("[models]\nsmall = 3", "small: Input should be a valid string"),
+        ("[models]\nsmall = 3", "small: Value error, name a model, or several in a list"),
+        ("[models]\nsmall = [3]", "small: Value error, name a model, or several in a list"),
+        ("[models]\nretries = -1", "retries: Input should be greater than or equal to 0"),
+        ("[models]\nstall_second = 3", "Did you mean `stall_seconds`?"),
         ("models = 3", "models is not a table"),
         ("[models", "is not TOML"),
         ('[providers.house]\nbase_ur = "http://x"', "[providers.house] has an unknown key `base_ur`."),
@@ -184,6 +204,7 @@ def test_a_named_file_must_exist() -> None:
     ("text", "said"),
     [
         ('[models]\nsmall = "large"', "names the tier 'large'"),
+        ('[models]\nsmall = ["offline:small", "large"]', "names the tier 'large'"),
         ('[models]\nsmall = "house:x"\n[providers.house]\napi_key_env = "X"', "has no address"),
         (
             '[models]\nsmall = "house:x"\n[providers.house]\nbase_url = "http://x"\napi_key_env = "NOT_THERE"',

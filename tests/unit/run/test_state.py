@@ -73,16 +73,18 @@ def test_nobody_else_may(delivery: int, sequence: int) -> None:
         next_attempt([an_attempt(1, 2)], sequence=sequence, delivery=delivery)
 
 
-def test_earlier_exchanges_are_those_answered_before_the_question_was_asked() -> None:
+def test_earlier_exchanges_are_those_answered_before_the_task_was_written() -> None:
+    """A question may wait for an earlier one: it is asked before that one's answer, and its task comes after it."""
     earlier, later = RunKey.checked(new_run_id(), "c"), RunKey.checked(new_run_id(), "c")
     failed = RunKey.checked(new_run_id(), "c")
     events = [
         event(1, "request", "router", "0", Request(text="one"), earlier),
-        event(2, "answer", "client", "0", Answer(text="first"), earlier),
-        event(3, "request", "router", "0", Request(text="bad"), failed),
-        event(4, "answer", "client", "0", Answer(error=Failure(code="x", message="m")), failed),
-        event(5, "request", "router", "0", Request(text="two")),
+        event(2, "request", "router", "0", Request(text="bad"), failed),
+        event(3, "answer", "client", "0", Answer(error=Failure(code="x", message="m")), failed),
+        event(4, "request", "router", "0", Request(text="two")),
+        event(5, "answer", "client", "0", Answer(text="first"), earlier),
         event(6, "request", "router", "0", Request(text="three"), later),
-        event(7, "answer", "client", "0", Answer(text="third"), later),
+        event(7, "task", "plain", "0", Task()),
+        event(8, "answer", "client", "0", Answer(text="third"), later),
     ]
     assert state_of(KEY, events).exchanges == [("one", "first")]

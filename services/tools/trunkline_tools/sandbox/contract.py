@@ -27,8 +27,14 @@ class Sandbox(Protocol):
         """The tools on offer."""
         ...
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str) -> Outcome:
-        """Run one tool. `timeout` is total, in seconds; `call_id` is the idempotency key that the tool sees."""
+    async def call(
+        self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str, reconcile: bool = False
+    ) -> Outcome:
+        """Run one tool. `timeout` is total, in seconds; `call_id` is the idempotency key that the tool sees.
+
+        With `reconcile`, its reconcile function instead; the outcome's value is then {"done": true, "value": any JSON}
+        or {"done": false}. Cancelling ends whatever runs.
+        """
         ...
 
     async def __aenter__(self) -> Self: ...

@@ -22,7 +22,7 @@ NOT_STARTED = 4
 LONGEST_ORDER = 16 * 1024 * 1024
 
 _header = struct.Struct("!IBQ")
-_call = struct.Struct("!d?HH")
+_call = struct.Struct("!d??HH")
 _done = struct.Struct("!iBQQQQI")
 
 
@@ -33,10 +33,13 @@ class Frame(NamedTuple):
 
 
 class Order(NamedTuple):
-    """The body of CALL. `seconds` is the total time-out, `arguments` JSON; `checked` ones fit the signature."""
+    """The body of CALL. `seconds` is the total time-out, `arguments` JSON; `checked` ones fit the signature. To
+    `reconcile` is to say what became of an earlier run of the tool.
+    """
 
     seconds: float
     checked: bool
+    reconcile: bool
     tool: str
     call_id: str
     arguments: bytes
@@ -91,15 +94,16 @@ class Frames:
 
 def pack_order(order: Order) -> bytes:
     tool, call_id = order.tool.encode(), order.call_id.encode()
-    return _call.pack(order.seconds, order.checked, len(tool), len(call_id)) + tool + call_id + order.arguments
+    header = _call.pack(order.seconds, order.checked, order.reconcile, len(tool), len(call_id))
+    return header + tool + call_id + order.arguments
 
 
 def unpack_order(body: bytes) -> Order:
-    seconds, checked, tool, call_id = _call.unpack_from(body)
+    seconds, checked, reconcile, tool, call_id = _call.unpack_from(body)
     start = _call.size
     middle = start + tool
     end = middle + call_id
-    return Order(seconds, checked, body[start:middle].decode(), body[middle:end].decode(), body[end:])
+    return Order(seconds, checked, reconcile, body[start:middle].decode(), body[middle:end].decode(), body[end:])
 
 
 def pack_ending(ending: Ending) -> bytes:

@@ -1,6 +1,7 @@
 """What a process gives up before it runs somebody else's code (prctl(2), setrlimit(2))."""
 
 import ctypes
+import math
 import os
 import resource
 import signal
@@ -48,7 +49,7 @@ def enter_call(zygote: int, limits: list[tuple[int, int]], seconds: float) -> No
     die_with(zygote)
     for kind, value in limits:
         resource.setrlimit(kind, (value, value))
-    cpu = int(seconds) + 2
+    cpu = math.ceil(seconds) + 2
     resource.setrlimit(resource.RLIMIT_CPU, (cpu, cpu + 1))
 
 

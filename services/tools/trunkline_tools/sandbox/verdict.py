@@ -34,9 +34,13 @@ def verdict(tool: str, ending: frames.Ending, limits: Limits, seconds: float, is
     )
 
 
-def failed(tool: str, reason: str, what: str, hint: str) -> Failure:
-    """`reason`: raised, hung, flooded, exited, killed, out_of_memory, bad_output, cancelled or not_started."""
-    return Failure(code="tool_failed", message=f"{tool} {what}", hint=hint, data={"reason": reason})
+def failed(tool: str, reason: str, what: str, hint: str, *, passing: bool = False) -> Failure:
+    """`reason`: raised, hung, flooded, exited, killed, out_of_memory, bad_output, cancelled or not_started.
+
+    `passing`: the same call may work a little later.
+    """
+    data: dict[str, Any] = {"reason": reason} | ({"passing": True} if passing else {})
+    return Failure(code="tool_failed", message=f"{tool} {what}", hint=hint, data=data)
 
 
 def _judge(tool: str, ending: frames.Ending, limits: Limits, seconds: float) -> tuple[Any, Failure | None]:
@@ -62,9 +66,8 @@ def _ended(tool: str, ending: frames.Ending, limits: Limits, seconds: float) -> 
         )
     if ending.cause == frames.CANCELLED:
         return failed(tool, "cancelled", "was cancelled", "Nothing to do.")
-    return failed(
-        tool, "not_started", f"got no process: {os.strerror(ending.status)}", "Try again when less is running."
-    )
+    what = f"got no process: {os.strerror(ending.status)}"
+    return failed(tool, "not_started", what, "Try again when less is running.", passing=True)
 
 
 def _crashed(tool: str, number: int) -> Failure:

@@ -1,6 +1,7 @@
 """Runs the tools of one definitions file: a zygote that has imported it, and a fork of that for each call."""
 
 import asyncio
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -78,18 +79,25 @@ class ZygoteSandbox:
         await self._link()
         return self._offer.cards if self._offer else ()
 
-    async def call(self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str) -> Outcome:
+    async def call(
+        self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str, reconcile: bool = False
+    ) -> Outcome:
         check = self._offer.checks.get(tool) if self._offer else None
         try:
-            order = frames.Order(timeout, check is not None, tool, call_id, packed(tool, arguments, check))
+            body = packed(tool, arguments, check)
+            order = frames.Order(timeout, check is not None, reconcile, tool, call_id, body)
         except InvalidArguments as error:
             return Outcome(error=Failure.of(error), isolation=ISOLATION)
+        over = time.monotonic() + timeout
         async with self._slots:
             try:
                 link = await self._link()
             except BrokenFile as error:
                 return Outcome(error=Failure.of(error), isolation=ISOLATION)
-            ending = await self._run(link, order)
+            seconds = over - time.monotonic()
+            if seconds <= 0:
+                return _not_begun(tool, timeout)
+            ending = await self._run(link, order._replace(seconds=seconds))
         if ending is None:
             return self._lost(tool)
         return verdict(tool, ending, self._limits, timeout, ISOLATION)
@@ -109,7 +117,7 @@ class ZygoteSandbox:
     def _lost(self, tool: str) -> Outcome:
         what = f"was lost: the sandbox of {self._path.name} died while it ran"
         hint = "The next call starts a new one. Whether this one had its effect is not known."
-        return Outcome(error=failed(tool, "killed", what, hint), isolation=ISOLATION)
+        return Outcome(error=failed(tool, "killed", what, hint, passing=True), isolation=ISOLATION)
 
     async def _link(self) -> Link:
         """The line to a living zygote. Raises BrokenFile."""
@@ -178,3 +186,8 @@ class ZygoteSandbox:
             return
         self._spawned = None
         await stop(spawned)
+
+
+def _not_begun(tool: str, seconds: float) -> Outcome:
+    what, hint = f"got no process within {seconds:g} s", "Try again when less is running."
+    return Outcome(error=failed(tool, "not_started", what, hint, passing=True), isolation=ISOLATION)

@@ -5,21 +5,26 @@ Each page of memory that is written to here is copied, at microseconds each: so 
 
 import gc
 import json
+import math
 import os
 import signal
 import sys
 import traceback
 from collections.abc import Mapping
+from inspect import iscoroutinefunction
 from typing import Any, NamedTuple, NoReturn
 
-from trunkline.contracts.errors import InvalidArguments
-from trunkline.tool import Tool, tool
+from trunkline.contracts.errors import InvalidArguments, TryAgain
+from trunkline.tool import CALL_ID, Done, Function, NotDone, Tool, tool
 from trunkline_tools.sandbox import lockdown
 from trunkline_tools.sandbox.frames import Order
 
 TEXT_BYTES = 2048
 TRACEBACK_LINES = 12
 REHEARSALS = 16
+PASSING = (OSError, TryAgain)
+"""What a tool raises that may work a little later: an OSError is a connection, a time-out, or the machine."""
+LASTING = (FileExistsError, FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError)
 ENCODE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 
 
@@ -62,7 +67,8 @@ def answer(tools: Mapping[str, Tool], order: Order) -> bytes:
         return _failed("unknown_tool", f"no tool {order.tool!r} here.", f"There are: {', '.join(tools)}.")
     try:
         arguments = json.loads(order.arguments)
-        return b"v" + _json(_run(tool, arguments if order.checked else tool.validate(arguments)))
+        given = arguments if order.checked else tool.validate(arguments)
+        return b"v" + _json(_reconciled(tool, given) if order.reconcile else _run(tool.function, given))
     except _UnusableValueError as error:
         return _unusable(tool, "bad_output", f"returned what is not JSON: {error}", "Return JSON values or models.")
     except InvalidArguments as error:
@@ -79,13 +85,13 @@ def answer(tools: Mapping[str, Tool], order: Order) -> bytes:
 
 def rehearse() -> None:
     """In the zygote: what the interpreter looks up or rewrites on first use, it would do again in every child."""
-    order = Order(1.0, True, "echo", "", b'{"value":1}')
+    order = Order(1.0, True, False, "echo", "", b'{"value":1}')
     home = os.environ["HOME"]  # noqa: TID251  # the same again
     for _ in range(REHEARSALS):
         _name(home, "")
         answer({"echo": echo}, order)
         _flush()
-    del os.environ["TRUNKLINE_CALL_ID"]  # noqa: TID251  # of no call
+    del os.environ[CALL_ID]  # noqa: TID251  # of no call
 
 
 class _UnusableValueError(Exception):
@@ -106,7 +112,7 @@ def _settle(place: Place, call_id: str) -> None:
 def _name(folder: str, call_id: str) -> None:
     environment = os.environ  # noqa: TID251  # the tool's
     environment["HOME"] = environment["TMPDIR"] = folder
-    environment["TRUNKLINE_CALL_ID"] = call_id
+    environment[CALL_ID] = call_id
 
 
 def _flush() -> None:
@@ -134,12 +140,24 @@ def _json(value: Any) -> bytes:  # whatever the tool returned
             raise _UnusableValueError(str(error)) from None
 
 
-def _run(tool: Tool, arguments: dict[str, Any]) -> Any:  # whatever the tool returns
-    if not tool.is_async:
-        return tool.function(**arguments)
+def _run(function: Function, arguments: dict[str, Any]) -> Any:  # whatever the tool returns
+    if not iscoroutinefunction(function):
+        return function(**arguments)
     import asyncio
 
-    return asyncio.run(tool.function(**arguments))
+    return asyncio.run(function(**arguments))
+
+
+def _reconciled(tool: Tool, arguments: dict[str, Any]) -> dict[str, Any]:
+    if tool.reconciler is None:
+        raise LookupError("it has no reconcile function")
+    match _run(tool.reconciler, arguments):
+        case Done(value=value):
+            return {"done": True, "value": value}
+        case NotDone():
+            return {"done": False}
+        case other:
+            raise TypeError(f"a reconcile function returns Done(...) or NotDone(), not {type(other).__name__}")
 
 
 def _raised(tool: Tool, error: BaseException) -> bytes:
@@ -156,15 +174,25 @@ def _raised(tool: Tool, error: BaseException) -> bytes:
         "Correct the arguments if they caused it; otherwise the tool has to be mended.",
         error=name,
         traceback="".join(lines)[-TEXT_BYTES:],
+        **_prospects(error),
     )
 
 
-def _unusable(tool: Tool, reason: str, what: str, hint: str, **data: str) -> bytes:
+def _prospects(error: BaseException) -> dict[str, Any]:
+    """Whether the same may work later, and after how many seconds if the tool says so."""
+    if not isinstance(error, PASSING) or isinstance(error, LASTING):
+        return {}
+    seconds = error.data.get("seconds") if isinstance(error, TryAgain) else None
+    known = isinstance(seconds, int | float) and 0 <= seconds < math.inf
+    return {"passing": True, "seconds": seconds} if known else {"passing": True}
+
+
+def _unusable(tool: Tool, reason: str, what: str, hint: str, **data: Any) -> bytes:
     return _failed("tool_failed", f"{tool.name} {what[:TEXT_BYTES]}", hint, reason=reason, **data)
 
 
-def _failed(code: str, message: str, hint: str, **data: str) -> bytes:
-    data = {key: _speakable(text) for key, text in data.items()}
+def _failed(code: str, message: str, hint: str, **data: Any) -> bytes:  # JSON values
+    data = {key: _speakable(value) if isinstance(value, str) else value for key, value in data.items()}
     told = {"code": code, "message": _speakable(message), "hint": _speakable(hint), "data": data}
     return b"e" + ENCODE(told).encode()
 

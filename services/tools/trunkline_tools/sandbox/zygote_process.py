@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from contextlib import suppress
+from inspect import iscoroutinefunction
 from typing import Any
 
 from trunkline.contracts.errors import BrokenFile, InvalidArguments
@@ -57,7 +58,7 @@ def _warm(tools: Iterable[Tool], told: Iterable[dict[str, Any]]) -> None:
                 tool.validate({"": None})
         if not what["light"]:
             import pydantic_core  # noqa: F401  # for results
-        if tool.is_async:
+        if tool.is_async or iscoroutinefunction(tool.reconciler):
             import asyncio
 
             asyncio.run(asyncio.sleep(0))

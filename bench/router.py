@@ -1,0 +1,194 @@
+"""How well, how surely and how fast the router picks an agent: any labelled questions, a few examples of each label.
+
+`python -m bench.router --train FILE.csv --test FILE.csv`, with the columns `text` and `category`. Each category is an
+agent: its description is the category's name, its examples are drawn from the training file. Out of scope are the
+questions of `--oos FILE.csv`, or without it those of the categories that `--hold-out` keeps from the router.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import statistics
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import orjson
+from rich.table import Table
+
+from bench.report import console
+from bench.router_data import Question, Unusable, few_shot, kept_back, read_questions
+from bench.router_figures import EXAMPLES, Quality, Speed, agreement, scope, speed
+from trunkline_router.classify import Classifier, RouteCard, Verdict
+from trunkline_router.encoder import SentenceEncoder
+from trunkline_router.few_shot import FewShotClassifier
+from trunkline_router.lexical import LexicalClassifier
+from trunkline_router.weights import Tensor, find
+
+Make = Callable[[], Classifier]
+
+
+class Remembering(SentenceEncoder):
+    """Embeds each text once, for the repetitions ask the same questions."""
+
+    known: dict[str, Tensor]
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        self.known = getattr(self, "known", {})
+        new = [text for text in dict.fromkeys(texts) if text not in self.known]
+        self.known |= dict(zip(new, super().embed(new), strict=True))
+        return np.stack([self.known[text] for text in texts])
+
+
+@dataclass(frozen=True)
+class Data:
+    train: Sequence[Question]
+    test: Sequence[Question]
+    outside: Sequence[Question] | None
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench.router", description=__doc__)
+    parser.add_argument("--train", type=Path, required=True, metavar="FILE.csv", help="where the examples are drawn")
+    parser.add_argument("--test", type=Path, required=True, metavar="FILE.csv", help="the questions to be routed")
+    parser.add_argument("--oos", type=Path, metavar="FILE.csv", help="questions that are nobody's; needs only `text`")
+    parser.add_argument("--hold-out", type=float, default=0.25, help="without --oos: the share of categories kept back")
+    parser.add_argument("--shots", type=_shots, default=10, help="examples of each category, or `full`")
+    parser.add_argument("--seed", type=int, default=0, help="of the first repetition")
+    parser.add_argument("--repeat", type=int, default=5, help="repetitions, each with examples of its own")
+    parser.add_argument("--only", choices=("embedding", "lexical"), help="one classifier instead of both")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON document")
+    return parser.parse_args()
+
+
+def _shots(text: str) -> int | None:
+    if text == "full":
+        return None
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 on nor `full`")
+    return int(text)
+
+
+def makers(encoder: type[SentenceEncoder], only: str | None) -> dict[str, Make]:
+    """How each classifier is made. Raises Unusable when the weights are wanted and not there."""
+    folder = find()
+    if folder is None and only != "lexical":
+        raise Unusable("The sentence encoder's weights are not installed: run `make`, or measure with --only lexical.")
+    made: dict[str, Make] = {"lexical": LexicalClassifier}
+    if folder is not None:
+        whole = folder
+        made["embedding"] = lambda: FewShotClassifier(encoder.load(whole), most_examples=sys.maxsize)
+    return {name: make for name, make in sorted(made.items()) if only in (None, name)}
+
+
+def quality(classifier: Classifier, data: Data, options: argparse.Namespace, seed: int) -> Quality:
+    """One draw of examples."""
+    routes = few_shot(data.train, options.shots, seed)
+    verdicts = _verdicts(classifier, routes, data.test)
+    accuracy, ece = agreement(verdicts, data.test)
+    if data.outside is not None:
+        return Quality(accuracy, ece, *scope(verdicts, [classifier.classify(each.text) for each in data.outside]))
+    away = kept_back({route.label for route in routes}, options.hold_out, seed)
+    asked = _verdicts(classifier, [route for route in routes if route.label not in away], data.test)
+    inside, outside = (
+        [verdict for verdict, question in zip(asked, data.test, strict=True) if (question.category in away) == out]
+        for out in (False, True)
+    )
+    return Quality(accuracy, ece, *scope(inside, outside))
+
+
+def _verdicts(classifier: Classifier, routes: Sequence[RouteCard], questions: Sequence[Question]) -> list[Verdict]:
+    classifier.fit(routes)
+    return [classifier.classify(question.text) for question in questions]
+
+
+def measure(data: Data, options: argparse.Namespace) -> dict[str, Any]:
+    """Speed first, while the process is as small as the router's."""
+    routes, asked = few_shot(data.train, EXAMPLES, options.seed), [question.text for question in data.test]
+    random.Random(options.seed).shuffle(asked)
+    speeds = {name: speed(make, routes, asked) for name, make in makers(SentenceEncoder, options.only).items()}
+    seeds = range(options.seed, options.seed + (options.repeat if options.shots else 1))
+    found: dict[str, list[Quality]] = {}
+    for name, make in makers(Remembering, options.only).items():
+        classifier = make()
+        for seed in seeds:
+            _say(f"{name}: {options.shots or 'all'} examples of each category, drawn with seed {seed}")
+            found.setdefault(name, []).append(quality(classifier, data, options, seed))
+    return {
+        "categories": len(routes),
+        "shots": options.shots or "full",
+        "seeds": list(seeds),
+        "outside": str(options.oos) if options.oos else f"{options.hold_out:g} of the categories, kept back",
+        "quality": found,
+        "speed": speeds,
+    }
+
+
+def spread(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and standard deviation."""
+    return statistics.mean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+
+
+def show(found: Mapping[str, Any]) -> None:
+    title = f"{found['categories']} categories, shots: {found['shots']}, seeds: {len(found['seeds'])}"
+    table = Table(title=f"{title}; out of scope: {found['outside']}", title_justify="left")
+    for heading in ("", *found["quality"]):
+        table.add_column(heading, justify="right" if heading else "left")
+    for field in fields(Quality):
+        each = [spread([getattr(one, field.name) for one in all_]) for all_ in found["quality"].values()]
+        table.add_row(SAID[field.name], *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in each))
+    for field in fields(Speed):
+        table.add_row(SAID[field.name], *(f"{getattr(one, field.name):.3g}" for one in found["speed"].values()))
+    console.print(table)
+
+
+SAID = {
+    "accuracy": "accuracy",
+    "ece": "expected calibration error",
+    "outside_found": "out of scope found, at 95 % of those in scope let in",
+    "passed": "in scope let in, by its own judgement",
+    "refused": "out of scope kept out, by its own judgement",
+    "p50_ms": "a decision, p50 ms",
+    "p99_ms": "a decision, p99 ms",
+    "refit_s": "learning 20 routes with 10 examples, s",
+    "update_s": "learning one more example, s",
+    "rss_mib_before": "resident memory before, MiB",
+    "rss_mib": "resident memory, MiB",
+}
+
+
+def _as_json(found: Mapping[str, Any]) -> str:
+    means = {
+        name: {
+            field.name: dict(zip(("mean", "sd"), spread([getattr(one, field.name) for one in each]), strict=True))
+            for field in fields(Quality)
+        }
+        for name, each in found["quality"].items()
+    }
+    speeds = {name: asdict(one) for name, one in found["speed"].items()}
+    return orjson.dumps(dict(found) | {"quality": means, "speed": speeds}, option=orjson.OPT_INDENT_2).decode()
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    options = arguments()
+    try:
+        outside = read_questions(options.oos, labelled=False) if options.oos else None
+        found = measure(Data(read_questions(options.train), read_questions(options.test), outside), options)
+    except Unusable as error:
+        sys.exit(str(error))
+    if options.json:
+        print(_as_json(found))
+    else:
+        show(found)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,205 @@
+"""The product, broken on purpose: what the simulation must notice, and which law it must name.
+
+A mutant replaces a piece of a function's source. When the product's text has changed, it says so: write it anew.
+"""
+
+from __future__ import annotations
+
+import __future__
+import contextlib
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType
+from typing import Any
+
+from tests.simulation import laws
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """In the function `name` of `module`, which may be a method, each text of `changes` becomes another."""
+
+    module: str
+    name: str
+    changes: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`law` is the one that the checker must name first, within `seeds` seeds; `emphasis`: of scenarios, what brings
+    out the difference.
+    """
+
+    law: str
+    edits: tuple[Edit, ...]
+    seeds: int = 3000
+    emphasis: Mapping[str, Any] = field(default_factory=dict)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The product is broken while inside."""
+        with contextlib.ExitStack() as stack:
+            for edit in self.edits:
+                stack.enter_context(_edited(edit))
+            yield
+
+
+def _mutant(law: str, module: str, name: str, *changes: tuple[str, str], **emphasis: Any) -> Mutant:
+    return Mutant(law, (Edit(f"trunkline{module}", name, changes),), emphasis=emphasis)
+
+
+MUTANTS: dict[str, Mutant] = {
+    "no create-only fence": Mutant(
+        laws.ONCE,
+        (
+            Edit(
+                "trunkline.bus.append",
+                "_attempt",
+                (("headers = _FENCE | {EXPECTED_SUBJECT: subject.any_name} if whoever else _FENCE", "headers = {}"),),
+            ),
+            Edit(
+                "trunkline.bus.provision",
+                "streams",
+                (('"discard_new_per_subject": True', '"discard_new_per_subject": False'),),
+            ),
+        ),
+    ),
+    "pay before the prompt": _mutant(
+        laws.FACTS_FIRST,
+        ".run.model_step",
+        "ModelCalls._try",
+        ("await self._open(step, attempt, tries.model, asked, taken_over=taken_over)", "pass"),
+        (
+            "fact = await self._make(step, attempt, chain[tries.model], asked.hash, end)",
+            "fact = await self._make(step, attempt, chain[tries.model], asked.hash, end)\n"
+            "        await self._open(step, attempt, tries.model, asked, taken_over=taken_over)",
+        ),
+    ),
+    "effect before started": _mutant(
+        laws.FACTS_FIRST,
+        "_tools.executor",
+        "Executor._attempt",
+        ("    outcome = await self._trying.run(state)\n", ""),
+        (
+            "mark = await self._start(",
+            "outcome = await self._trying.run(state)\n    mark = await self._start(",
+        ),
+    ),
+    "a doubtful effect is run again": _mutant(
+        laws.NOT_TWICE,
+        "_tools.call_state",
+        "_after_attempt",
+        ("return Leave() if attempt in state.asked else Resolve(attempt)", "return Run(attempt + 1)"),
+    ),
+    "a worker acknowledges before it appends": _mutant(
+        laws.ACK_LAST,
+        ".worker.turn",
+        "Worker.handle",
+        ("state.answer = await self._work(", "await lease.ack()\n            state.answer = await self._work("),
+    ),
+    "an executor acknowledges before it appends": _mutant(
+        laws.ACK_LAST,
+        "_tools.executor",
+        "Executor.handle",
+        ("outcome = await self._do(", "await lease.ack()\n    outcome = await self._do("),
+    ),
+    "a stale fold is accepted": _mutant(
+        laws.ACK_LAST, ".bus.fold", "fold", ("if not at_least or any(", "if messages or any(")
+    ),
+    "every result continues the turn": _mutant(
+        laws.ONE_CARRIER,
+        ".worker.turn",
+        "Worker.handle",
+        ("state.answer is None and carrier(state) == lease.sequence", "state.answer is None"),
+    ),
+    "a worker goes on to the next turn": _mutant(
+        laws.ONE_CARRIER,
+        ".worker.turn",
+        "Worker.handle",
+        (
+            "            await lease.ack()\n            return\n",
+            "            await lease.ack()\n"
+            "            while carrier(state) == lease.sequence and state.answer is None:\n"
+            "                await asyncio.sleep(0.3)\n"
+            "                state = await self._state(event, lease)\n"
+            "            lease.sequence, lease.delivery = carrier(state), 1\n"
+            "            state.answer = state.answer or await self._work(state, lease)\n",
+        ),
+    ),
+    "an older delivery opens an attempt": _mutant(
+        laws.ONE_CARRIER, ".run.state", "next_attempt", ("newest.delivery < delivery", "delivery")
+    ),
+    "a retry does not look what is recorded": _mutant(
+        laws.NOT_TWICE,
+        ".run.model_step",
+        "ModelCalls._try",
+        ("if attempt > 1 and (found :=", "if taken_over and (found :="),
+        flaky=0.5,
+    ),
+    "a takeover does not look what is recorded": _mutant(
+        laws.NOT_TWICE,
+        ".run.model_step",
+        "ModelCalls._try",
+        ("if attempt > 1 and (found :=", "if attempt > 99 and (found :="),
+        delay=0.04,
+    ),
+    "two executors share the tries of a tool": _mutant(
+        laws.NOT_TWICE, "_tools.trying", "Trying._tries", (".own:", ".own and not note:"), flaky=0.5, delay=0.04
+    ),
+    "a stale conversation is accepted": _mutant(
+        laws.RIGHT, ".worker.turn", "Worker._conversation", ("at_least=placed", "at_least=0"), replicated=True, lag=15.0
+    ),
+    "a decision's call is looked for on a replica": _mutant(
+        laws.ACK_LAST,
+        "_tools.executor",
+        "Executor._call_of",
+        (
+            'await last(self.bus, str(RunKey.of(event.subject).step("call", event.subject.name, step)))',
+            'next(iter(await fold(self.bus, str(RunKey.of(event.subject).step("call", event.subject.name, step)))), None)',
+        ),
+        replicated=True,
+        lag=60.0,
+        flaky=0.5,
+    ),
+    "an executor goes by its own clock": _mutant(
+        laws.NOT_TWICE,
+        "_tools.executor",
+        "Executor._not_over",
+        ("await server_now(self.bus, TRUNK)", "datetime.now(UTC)"),
+        skew=300.0,
+    ),
+}
+
+
+@contextlib.contextmanager
+def _edited(edit: Edit) -> Iterator[None]:
+    function = _function(edit)
+    original = function.__code__
+    function.__code__ = _code(edit, function)
+    try:
+        yield
+    finally:
+        function.__code__ = original
+
+
+def _function(edit: Edit) -> FunctionType:
+    found: Any = importlib.import_module(edit.module)
+    for name in edit.name.split("."):
+        found = getattr(found, name)
+    assert isinstance(found, FunctionType)
+    return found
+
+
+def _code(edit: Edit, function: FunctionType) -> CodeType:
+    """The function's code with the changes, each of which must fit exactly once."""
+    source = textwrap.dedent(inspect.getsource(function))
+    for before, after in edit.changes:
+        assert source.count(before) == 1, f"{edit.module}.{edit.name} does not have {before!r} once any more:\n{source}"
+        source = source.replace(before, after)
+    flags = __future__.annotations.compiler_flag
+    module = compile(source, inspect.getfile(function), "exec", flags, dont_inherit=True)
+    (code,) = (constant for constant in module.co_consts if isinstance(constant, CodeType))
+    return code

@@ -1,0 +1,114 @@
+"""What a seed draws: who asks what, who is there to work, what goes wrong and when."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.simulation.agents import DIVERGENT
+from trunkline.agent import OnDivergence
+
+FaultKind = Literal["crash", "freeze", "cut", "duplicate", "again", "anew", "cancel"]
+_FAULTS: tuple[FaultKind, ...] = ("crash", "crash", "crash", "freeze", "freeze", "cut", "duplicate", "again", "anew")
+_SOLO = ("", "l", "b", "lb", "l,b", "b,l", "bb", "a", "ll,b", "a,b", "lbl")
+_SHARE = {"solo": 0.62, "fan": 0.19, "chain": 0.19}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Happens once so many events have passed."""
+
+    event: int
+    kind: FaultKind
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A question; `first`: it is the first one of its conversation, and says all there is to know."""
+
+    at: float
+    run: str
+    conversation: str
+    agent: str
+    text: str
+    first: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """`workers` are the versions of their code. `loss` and `delay` are chances per message, `flaky` is one per model
+    call and tool call; `lag`: the most seconds by which a replica is behind, `skew` by which a clock is wrong.
+    """
+
+    seed: int
+    asked: tuple[Asked, ...]
+    agents: tuple[str, ...]
+    workers: tuple[str, ...]
+    executors: int
+    slots: int
+    replicated: bool
+    lag: float
+    loss: float
+    delay: float
+    skew: float
+    flaky: float
+    reconciles: bool
+    on_divergence: OnDivergence
+    faults: tuple[Fault, ...]
+
+    @property
+    def divergent(self) -> bool:
+        return DIVERGENT in self.workers
+
+
+def draw(seed: int) -> Scenario:
+    chance = random.Random(f"scenario {seed}")
+    runs = chance.choices((1, 2, 3), (0.6, 0.3, 0.1))[0]
+    asked = tuple(_asked(chance, number) for number in range(1, runs + 1))
+    replicated = chance.random() < 0.4
+    return Scenario(
+        seed=seed,
+        asked=asked,
+        agents=tuple(sorted(_needed(asked))),
+        workers=_workers(chance),
+        executors=chance.choice((1, 2)),
+        slots=chance.choice((1, 2, 16)),
+        replicated=replicated,
+        lag=chance.choice((0.005, 0.5, 15.0, 60.0)) if replicated else 0.0,
+        loss=chance.choice((0.0, 0.0, 0.01, 0.05)),
+        delay=chance.choice((0.0, 0.0, 0.02)),
+        skew=chance.choice((0.0, 0.0, 0.0, 300.0)),
+        flaky=chance.choice((0.0, 0.0, 0.0, 0.2)),
+        reconciles=chance.random() < 0.5,
+        on_divergence=chance.choice(("fail", "old")),
+        faults=_faults(chance, runs),
+    )
+
+
+def _asked(chance: random.Random, number: int) -> Asked:
+    run = f"r{number}"
+    agent = chance.choices(list(_SHARE), list(_SHARE.values()))[0]
+    turns = chance.choice(_SOLO) if agent == "solo" else ""
+    alone = chance.random() < 0.6
+    return Asked(chance.uniform(0, 0.3), run, f"c{number}" if alone else "c", agent, f"{run}|{turns}", alone)
+
+
+def _needed(asked: tuple[Asked, ...]) -> set[str]:
+    delegating = any(each.agent == "chain" or "a" in each.text.partition("|")[2] for each in asked)
+    return {each.agent for each in asked} | ({"aide"} if delegating else set())
+
+
+def _workers(chance: random.Random) -> tuple[str, ...]:
+    others = ["1"] * chance.choice((1, 1, 2))
+    first = chance.choices(("1", "2", DIVERGENT), (0.75, 0.12, 0.13))[0]
+    return (first, *others)
+
+
+def _faults(chance: random.Random, runs: int) -> tuple[Fault, ...]:
+    count = chance.choices((0, 1, 2, 3, 4), (0.1, 0.3, 0.3, 0.2, 0.1))[0]
+    kinds = chance.choices(_FAULTS, k=count)
+    if chance.random() < 0.05:
+        kinds.append("cancel")
+    faults = [Fault(chance.randrange(2, 60 + 60 * runs), kind) for kind in kinds]
+    return tuple(sorted(faults, key=lambda fault: fault.event))
