@@ -8,6 +8,7 @@ SERVICES := agents ledger router tools
 PYTHON_READY := .venv/.ready
 NPM_READY := tests/npm/node_modules/.ready
 POSTGRES_READY := .venv/.postgres
+IPROUTE_READY := .venv/.iproute
 FAKETIME_READY := .venv/.faketime
 
 # Test processes; `auto` is one for each core.
@@ -29,7 +30,7 @@ demo: $(PYTHON_READY) ## run the platform on this machine and send it a request
 	@$(BIN)/trunkline demo $(ARGS)
 
 .PHONY: test
-test: check $(NPM_READY) $(POSTGRES_READY) $(FAKETIME_READY) ## check, then run every test
+test: check $(NPM_READY) $(POSTGRES_READY) $(IPROUTE_READY) $(FAKETIME_READY) ## check, then run every test
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: check
@@ -62,12 +63,16 @@ clean: ## remove what the other targets made
 	rm -rf .venv tests/npm/node_modules .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(PYTHON_READY): requirements.lock pyproject.toml $(SERVICES:%=services/%/pyproject.toml) scripts/python_env.sh
+$(PYTHON_READY): requirements.lock weights.lock pyproject.toml $(SERVICES:%=services/%/pyproject.toml) scripts/python_env.sh
 	@scripts/python_env.sh
 	@touch $@
 
 $(POSTGRES_READY): $(PYTHON_READY) scripts/postgres.sh
 	@scripts/postgres.sh
+	@touch $@
+
+$(IPROUTE_READY): $(PYTHON_READY) scripts/iproute.sh
+	@scripts/iproute.sh
 	@touch $@
 
 $(FAKETIME_READY): $(PYTHON_READY) scripts/faketime.sh

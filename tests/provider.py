@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+# It takes seconds of CPU time, which no question in a test should wait for.
+import pydantic_ai.models.openai  # noqa: F401
+
 
 @dataclass(frozen=True)
 class Reply:

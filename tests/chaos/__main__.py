@@ -39,6 +39,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0, help="how long faults come")
     parser.add_argument("--seed", type=int, default=None, help="of the faults; another one each time when not given")
     parser.add_argument("--report", type=Path, help="the document that gets the table")
+    parser.add_argument("--keep", type=Path, help="an empty folder in which the log is left")
     options = parser.parse_args()
     if options.report:
         try:
@@ -48,11 +49,13 @@ def main() -> None:
     if options.minutes <= 0:
         parser.error(f"--minutes is {options.minutes:g}: give a number above 0")
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
+    if options.keep and options.keep.exists() and any(options.keep.iterdir()):
+        parser.error(f"--keep {options.keep} is not empty: give a new folder")
     console = Console(width=None if sys.stdout.isatty() else 150)
-    outcome = watched(weather(options.minutes, seed), f"Chaos, {options.minutes:g} minutes", console)
+    outcome = watched(weather(options.minutes, seed), f"Chaos, {options.minutes:g} minutes", console, options.keep)
     if options.report:
         write_into(options.report, "chaos", outcome)
-    sys.exit(0 if outcome.good else 1)
+    sys.exit(1 if outcome.problems else 0)
 
 
 if __name__ == "__main__":

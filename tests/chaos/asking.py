@@ -65,7 +65,7 @@ class Asking:
         while not self._stopping:
             number = next(self._numbers)
             key = RunKey.checked(new_run_id(), new_conversation_id())
-            request = Request(text=question(number), first=True)
+            request = question(number)
             try:
                 await append(bus, key.step("request", ROUTER), request, wait=PUBLISH_SECONDS)
             except BusUnavailable as error:
@@ -75,9 +75,11 @@ class Asking:
             await asyncio.sleep(pause)
 
 
-def question(number: int) -> str:
+def question(number: int) -> Request:
     """For the agents of `sums.py`, in turn."""
-    return f"Add {number} and 1000" if number % 2 else f"Double {number}"
+    if number % 2:
+        return Request(text=f"Add {number} and 1000", agent="adder", first=True)
+    return Request(text=f"Double {number}", agent="doubler", first=True)
 
 
 async def answers(bus: Bus) -> int:

@@ -38,7 +38,7 @@ def look(number: int) -> int:
     return 3 * number
 
 
-@tool(effect="write", timeout=2)
+@tool(effect="write", timeout=4)
 def post(number: int) -> int:
     """Enter a number into the books, which can be looked up again."""
     effect()
@@ -52,7 +52,7 @@ def is_posted(number: int) -> Done | NotDone:
     return Done(number) if books.exists() and f"{call_id()} " in books.read_text() else NotDone()
 
 
-@tool(effect="write", timeout=2)
+@tool(effect="write", timeout=4)
 def pay(number: int) -> int:
     """Pay an amount; whether that happened only a person can find out."""
     effect()

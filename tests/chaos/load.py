@@ -16,16 +16,23 @@ from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Request
 from trunkline.contracts.subjects import ROUTER, RunKey
 
+TOOL_FAILED = "tool_failed"
+"""What an agent is told when a tool took too long, as it may on a machine with too much to do."""
+
 
 @dataclass
 class Asked:
-    """What the clients know. `acked`: runs whose request the bus took. `told`: run to the answer's text or code."""
+    """What the clients know. `acked`: runs whose request the bus took. `told`: run to the answer's text or code.
+
+    Answers are `right`, or say of a tool that it failed, or are `wrong`.
+    """
 
     begun: int = 0
     acked: dict[str, RunKey] = field(default_factory=dict)
     told: dict[str, str] = field(default_factory=dict)
     failures: Counter[str] = field(default_factory=Counter)
     right: int = 0
+    tool_failed: int = 0
     wrong: list[str] = field(default_factory=list)
 
     @property
@@ -78,5 +85,9 @@ class Askers:
         right = " ".join(clerk.expected(begin))
         if text == right:
             self.asked.right += 1
+        elif all(
+            word in {other, TOOL_FAILED} for word, other in zip(text.split(), clerk.expected(begin), strict=False)
+        ):
+            self.asked.tool_failed += 1
         else:
             self.asked.wrong.append(f"run {run}: {text!r} instead of {right!r}")

@@ -71,7 +71,11 @@ async def ledger_events(bus: Bus, *, seconds: float = 120.0) -> list[dict[str, A
 
 async def recorded_runs(bus: Bus) -> list[RunKey]:
     """Every run on the log that an agent took up and that has ended, in the order in which they began."""
-    events = (await read_log(bus)).events
+    return ended_runs((await read_log(bus)).events)
+
+
+def ended_runs(events: Sequence[Event]) -> list[RunKey]:
+    """As `recorded_runs`."""
     ended = {event.subject.run for event in events if isinstance(event.fact, Answer)}
     begun = dict.fromkeys(RunKey.of(event.subject) for event in events if isinstance(event.fact, Request | Task))
     taken_up = {event.subject.run for event in events if isinstance(event.fact, Task)}

@@ -14,7 +14,7 @@ from typing import Any
 from tests.chaos.checker import Extra, Law, Violation, World, check
 from tests.chaos.faults import Fault, Faults, Kind, plan
 from tests.chaos.load import Asked, Askers
-from tests.chaos.log import ledger_events, read_log
+from tests.chaos.log import Log, ended_runs, ledger_events, read_log
 from tests.chaos.office import TOOLS, WRITES, Office
 from tests.chaos.person import Person
 from tests.chaos.recovery import recoveries, silences
@@ -22,6 +22,8 @@ from tests.chaos.run_log import runs_of
 from trunkline.bus import Bus
 from trunkline.bus.consumers import ACK_WAIT, Consumer, of_agent, of_router, of_tool
 from trunkline.contracts.messages import Call, Note
+from trunkline.definitions import load_definitions
+from trunkline.run.replay import Replayed, replay
 
 PROGRESS_SECONDS = 5.0
 REST_SECONDS = 120.0
@@ -51,7 +53,7 @@ class Outcome:
     """What came of it. `recoveries` and `silences` in seconds; `stuck`: consumers that did not come to rest.
 
     `left_at_start`: processes that left while they started, and were started again. Calls in doubt were `decided` by a
-    person, or `reconciled` by their tool.
+    person, or `reconciled` by their tool. `diverged`: runs whose replay asked for something else.
     """
 
     weather: Weather
@@ -71,11 +73,15 @@ class Outcome:
     missing_in_ledger: int
     effects: int
     effects_twice: int
+    replayed: int
+    diverged: Sequence[str]
     unanswered: int
 
     @property
-    def good(self) -> bool:
-        return not (self.violations or self.stuck or self.asked.wrong or self.unanswered)
+    def problems(self) -> list[str]:
+        """All that must not be; nothing when it is good."""
+        unanswered = [f"{self.unanswered} acknowledged requests got no answer"] if self.unanswered else []
+        return [*map(str, self.violations), *self.asked.wrong, *unanswered, *self.stuck, *self.diverged]
 
 
 async def brave(weather: Weather, folder: Path, say: Callable[[str], object]) -> Outcome:
@@ -141,6 +147,7 @@ async def _judged(
         redelivered=faults.redeliveries.beyond(calls),
         ledger=await ledger_events(bus),
     )
+    replays = await _replays(log, office)
     violations = check(log, world) + [
         Violation(Law.WRITTEN_ONCE, subject, 0, "the log took it again") for subject in faults.taken_twice
     ]
@@ -160,10 +167,19 @@ async def _judged(
         stuck=stuck,
         messages=len(log.messages),
         missing_in_ledger=sum(violation.law is Law.LEDGER for violation in violations),
+        replayed=len(replays),
+        diverged=[f"replay: {each}" for each in replays if each.divergence or not each.complete],
         effects=len(marks.effects),
         effects_twice=sum(count > 1 for count in marks.effects.values()),
         unanswered=asked.waiting,
     )
+
+
+async def _replays(log: Log, office: Office) -> list[Replayed]:
+    """Every ended run under the code that it was recorded with."""
+    (agent,) = load_definitions(office.files[0]).agents
+    events = {run.key: run.events for run in runs_of(log.events)}
+    return [await replay(agent, key, events[key]) for key in ended_runs(log.events)]
 
 
 async def _calm(bus: Bus) -> list[str]:

@@ -29,6 +29,8 @@ from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey
 
 SUMS = Path(__file__).parent / "sums.py"
 ROOM_BYTES = 30_000
+ASKERS = 8
+"""At once and without a pause: when the room is used up, there are runs under way."""
 DISK_BYTES = 16 * 2**20
 SPARE_BYTES = 2 * 2**20
 
@@ -64,10 +66,10 @@ async def test_a_log_at_its_limit_says_so_and_goes_on_once_it_is_raised(platform
     async with Client.connect(platform.url) as client:
         bus = client.bus
         await limit(bus, (await used(bus)) + ROOM_BYTES)
-        async with asking.going_on([bus]):
+        async with asking.going_on([bus] * ASKERS, pause=0.0):
             await wait_until(lambda: bool(asking.refused), "a request that is refused", seconds=30)
         with pytest.raises(BusUnavailable, match=r"The log is full.*Raise its limit.*max-bytes"):
-            await client.ask("Add 1 and 2", timeout=20)
+            await client.ask("Add 1 and 2", agent="adder", timeout=20)
         await wait_until(lambda: in_trouble(bus), "a service that says why it cannot write")
         status = await trunkline(platform, "status")
         assert status.returncode == 1
@@ -75,7 +77,7 @@ async def test_a_log_at_its_limit_says_so_and_goes_on_once_it_is_raised(platform
 
         await limit(bus, -1)
         await asking.until_answered(bus)
-        assert "3" in (await client.ask("Add 1 and 2", timeout=20)).text
+        assert "3" in (await client.ask("Add 1 and 2", agent="adder", timeout=20)).text
         await wait_until(lambda: well(bus), "services that can write")
         assert (await trunkline(platform, "status")).returncode == 0
         assert check(await read_log(bus), World(acked=frozenset(asking.acked))) == []

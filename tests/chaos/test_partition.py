@@ -72,7 +72,7 @@ async def test_a_worker_that_is_cut_off_is_taken_over_from_and_comes_back(
 ) -> None:
     far = platform.pid("agents")
     async with Client.connect(platform.url) as client:
-        asking = asyncio.create_task(client.ask("Work on 7", timeout=90))
+        asking = asyncio.create_task(client.ask("Work on 7", agent="clerk", timeout=90))
         await wait_until(lambda: len(paid_by(tmp_path, far)) > 1, "the far worker's second model call", seconds=30)
         wire.cut()
         await platform.restart("agents-2", env={NAMESPACE: ""})
@@ -83,7 +83,7 @@ async def test_a_worker_that_is_cut_off_is_taken_over_from_and_comes_back(
         spent = paid_by(tmp_path, far)
         wire.mend()
         await platform.kill("agents-2")
-        again = await client.ask("Work on 12", timeout=90)
+        again = await client.ask("Work on 12", agent="clerk", timeout=90)
         assert again.text.split() == clerk.expected(12)
         assert set(paid_by(tmp_path, far)[len(spent) :]) == {again.run}
         world = World(acked=frozenset({reply.run, again.run}), paid=paid(tmp_path))

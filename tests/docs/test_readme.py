@@ -188,7 +188,10 @@ def test_the_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     file = tmp_path / "trunkline.toml"
     file.write_text(block)
     monkeypatch.setenv("LOCAL_KEY", "k")
-    assert ModelSettings.load(file).timeout_seconds == 60
+    models, defaults = ModelSettings.load(file), ModelSettings()
+    assert (len(models.small), len(models.large)) == (1, 2)
+    for name in tomllib.loads(block)["models"].keys() - {"small", "large"}:
+        assert getattr(models, name) == getattr(defaults, name)
     assert set(mcp_servers(file)) == {"files"}
     assert set(tomllib.loads(block)) == {"models", "providers", "mcp"}
 

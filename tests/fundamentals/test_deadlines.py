@@ -16,7 +16,8 @@ from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Answer, Cancel, Task
 from trunkline.contracts.registry import AgentCard
 from trunkline.contracts.subjects import TRUNK, RunKey
-from trunkline.worker import WorkerSettings
+from trunkline.models import OfflineModel
+from trunkline.worker import WorkerSettings, working
 
 
 def sleeper(name: str = "sleeper") -> Agent:
@@ -90,20 +91,23 @@ async def test_a_deadline_that_passes_while_no_router_runs_is_kept_by_the_next_o
 
 
 async def test_a_run_that_is_late_when_it_is_first_seen_is_given_to_nobody(bus: Bus) -> None:
-    ends = (await stream_info(bus, TRUNK)).now + timedelta(seconds=0.5)
-    async with routed(bus) as platform:
-        pass
-    key = await platform.asked("hello", deadline=ends)
+    agents = [Agent("plain")]
+    async with working(bus, agents, OfflineModel(), lambda name: (f"offline:{name}",)):
+        async with routed(bus) as before:
+            pass
+        ends = (await stream_info(bus, TRUNK)).now + timedelta(seconds=0.5)
+        keys = await asyncio.gather(*(before.asked("hello", deadline=ends) for _ in range(50)))
 
-    async def over() -> bool:
-        return (await stream_info(bus, TRUNK)).now > ends
+        async def over() -> bool:
+            return (await stream_info(bus, TRUNK)).now > ends
 
-    await wait_until(over, "the deadline to pass")
-    async with routed(bus) as platform, platform.run(Agent("plain")):
-        error = (await platform.answer(key)).error
-        assert error is not None
-        assert error.code == "deadline_passed"
-        assert kinds(await fold(bus, key.everything)) == ["request", "cancel", "answer"]
+        await wait_until(over, "the deadline to pass")
+        async with routed(bus) as platform:
+            for key in keys:
+                error = (await platform.answer(key)).error
+                assert error is not None
+                assert error.code == "deadline_passed"
+                assert kinds(await fold(bus, key.everything)) == ["request", "cancel", "answer"]
 
 
 async def test_the_runs_that_it_asked_for_end_with_it(bus: Bus) -> None:

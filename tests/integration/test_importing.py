@@ -36,7 +36,12 @@ def subject_of(sequence: int) -> str:
 
 
 async def line(
-    sequence: int, data: bytes = b'{"what":"x"}', *, subject: str = "", at: datetime | None = None, **headers: str
+    sequence: int,
+    data: bytes = b'{"what":"x"}',
+    *,
+    subject: str = "",
+    at: datetime | None = None,
+    headers: dict[str, str] | None = None,
 ) -> bytes:
     """As the log of a bus that is long gone had it: a message a second."""
     stored = at or THEN + timedelta(seconds=sequence)
@@ -69,8 +74,8 @@ async def test_sequences_times_headers_and_bytes_are_those_of_the_file(bus: Bus)
     """Gaps stay gaps, and what comes next stands behind the last."""
     told = {"Nats-Msg-Id": "same", "Nats-Expected-Last-Subject-Sequence": "7", "Said": "\u00fcber"}
     file = [
-        await line(5, b'{"what": 1.0}', **told),
-        await line(6, b"\xff\x00", **told),
+        await line(5, b'{"what": 1.0}', headers=told),
+        await line(6, b"\xff\x00", headers=told),
         await line(30_000),
         await line(30_001, b"", subject="trunk.a*b.\u00e9"),
     ]

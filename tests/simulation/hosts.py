@@ -105,7 +105,7 @@ def worker(host: Host, scenario: Scenario, durables: Durables, colleagues: Colle
         each = Worker(
             bus=host.bus,
             agent=here[name],
-            models=ScriptedModel(host.process, host.laws, scenario.flaky),
+            models=ScriptedModel(host.process, host.laws, scenario),
             surroundings=_SURROUNDINGS,
             cancels=host.cancels,
             id=host.process.name,
@@ -128,7 +128,7 @@ def executor(host: Host, scenario: Scenario, tools: Iterable[str], durables: Dur
             retries=0 if tool in WRITES else 2,
             reconcile_seconds=5.0 if scenario.reconciles and tool in WRITES else 0.0,
         )
-        sandbox = MarkingSandbox(host.process, host.laws, scenario.flaky)
+        sandbox = MarkingSandbox(host.process, host.laws, scenario)
         each = Executor(host.bus, card, sandbox, host.cancels)
         park = parking(host.bus, "tools", partial(fail_call, host.bus))
         host.serve(durables[f"tool-{tool}"], each.handle, park, scenario.slots)

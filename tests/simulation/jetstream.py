@@ -112,7 +112,13 @@ class Log:
     def under(self, patterns: Iterable[str]) -> list[Stored]:
         """As whoever answers has it: with replicas, one of three, of which two may be behind."""
         seen = self._seen()
-        return [each for pattern in patterns for each in self._near(pattern) if each.sequence <= seen if matches(pattern, each.subject)]
+        return [
+            each
+            for pattern in patterns
+            for each in self._near(pattern)
+            if each.sequence <= seen
+            if matches(pattern, each.subject)
+        ]
 
     def _seen(self) -> int:
         replica = self._world.random.randrange(3) if self._replicated else 2
@@ -211,7 +217,7 @@ class Durable:
             count = pending.delivered + 1 if pending else 1
             if not self.deliver(self, sequence, self.reply(self.log.messages[sequence - 1], count)):
                 return
-            (self.again if self.again else self.coming).popleft()
+            (self.again or self.coming).popleft()
             self._delivered(sequence, count)
 
     def acknowledge(self, reply: str, what: bytes) -> bool:
@@ -336,6 +342,7 @@ class JetStream:
         return [*(_found(each) for each in messages), Reply(headers=end)]
 
 
+@functools.lru_cache(maxsize=1000)
 def _timestamp(now: float) -> str:
     return datetime.fromtimestamp(MIDNIGHT + now, UTC).isoformat(timespec="microseconds")
 

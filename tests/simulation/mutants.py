@@ -5,7 +5,6 @@ A mutant replaces a piece of a function's source. When the product's text has ch
 
 from __future__ import annotations
 
-import __future__
 import contextlib
 import importlib
 import inspect
@@ -16,6 +15,7 @@ from types import CodeType, FunctionType
 from typing import Any
 
 from tests.simulation import laws
+from tests.simulation.scenario import Asked, Fault
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Mutant:
 
     law: str
     edits: tuple[Edit, ...]
-    seeds: int = 3000
+    seeds: int = 600
     emphasis: Mapping[str, Any] = field(default_factory=dict)
 
     @contextlib.contextmanager
@@ -45,6 +45,22 @@ class Mutant:
             for edit in self.edits:
                 stack.enter_context(_edited(edit))
             yield
+
+
+_OPEN = "self._open(step, attempt, tries.model, asked, taken_over=taken_over)"
+_MAKE = "self._make(step, attempt, chain[tries.model], asked.hash, end)"
+_GOES_ON = """\
+            await lease.ack()
+            lease.fresh = False
+            while carrier(state) == lease.sequence and state.answer is None:
+                await asyncio.sleep(0.3)
+                state = await self._state(event, lease)
+            lease.sequence, lease.delivery = carrier(state), 1
+            state.answer = state.answer or await self._work(state, lease)
+"""
+_ONE_LOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|l", True),)
+_ONE_BOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|b", True),)
+_AGAIN = tuple(Fault(event, "again") for event in range(10, 100, 6))
 
 
 def _mutant(law: str, module: str, name: str, *changes: tuple[str, str], **emphasis: Any) -> Mutant:
@@ -71,11 +87,10 @@ MUTANTS: dict[str, Mutant] = {
         laws.FACTS_FIRST,
         ".run.model_step",
         "ModelCalls._try",
-        ("await self._open(step, attempt, tries.model, asked, taken_over=taken_over)", "pass"),
+        (f"await {_OPEN}", "pass"),
         (
-            "fact = await self._make(step, attempt, chain[tries.model], asked.hash, end)",
-            "fact = await self._make(step, attempt, chain[tries.model], asked.hash, end)\n"
-            "        await self._open(step, attempt, tries.model, asked, taken_over=taken_over)",
+            f"fact = await {_MAKE}",
+            f"fact = await {_MAKE}\n        await {_OPEN}",
         ),
     ),
     "effect before started": _mutant(
@@ -107,7 +122,7 @@ MUTANTS: dict[str, Mutant] = {
         ("outcome = await self._do(", "await lease.ack()\n    outcome = await self._do("),
     ),
     "a stale fold is accepted": _mutant(
-        laws.ACK_LAST, ".bus.fold", "fold", ("if not at_least or any(", "if messages or any(")
+        laws.ACK_LAST, ".bus.fold", "fold", ("if not at_least or any(", "if len(messages) > 1 or any(")
     ),
     "every result continues the turn": _mutant(
         laws.ONE_CARRIER,
@@ -119,15 +134,8 @@ MUTANTS: dict[str, Mutant] = {
         laws.ONE_CARRIER,
         ".worker.turn",
         "Worker.handle",
-        (
-            "            await lease.ack()\n            return\n",
-            "            await lease.ack()\n"
-            "            while carrier(state) == lease.sequence and state.answer is None:\n"
-            "                await asyncio.sleep(0.3)\n"
-            "                state = await self._state(event, lease)\n"
-            "            lease.sequence, lease.delivery = carrier(state), 1\n"
-            "            state.answer = state.answer or await self._work(state, lease)\n",
-        ),
+        ("            await lease.ack()\n            return\n", _GOES_ON),
+        slots=16,
     ),
     "an older delivery opens an attempt": _mutant(
         laws.ONE_CARRIER, ".run.state", "next_attempt", ("newest.delivery < delivery", "delivery")
@@ -137,6 +145,8 @@ MUTANTS: dict[str, Mutant] = {
         ".run.model_step",
         "ModelCalls._try",
         ("if attempt > 1 and (found :=", "if taken_over and (found :="),
+        asked=_ONE_LOOKS,
+        faults=_AGAIN,
         flaky=0.5,
     ),
     "a takeover does not look what is recorded": _mutant(
@@ -144,31 +154,51 @@ MUTANTS: dict[str, Mutant] = {
         ".run.model_step",
         "ModelCalls._try",
         ("if attempt > 1 and (found :=", "if attempt > 99 and (found :="),
-        delay=0.04,
+        asked=_ONE_LOOKS,
+        faults=_AGAIN,
     ),
     "two executors share the tries of a tool": _mutant(
-        laws.NOT_TWICE, "_tools.trying", "Trying._tries", (".own:", ".own and not note:"), flaky=0.5, delay=0.04
+        laws.NOT_TWICE,
+        "_tools.trying",
+        "Trying._tries",
+        (".own:", ".own and not note:"),
+        asked=_ONE_LOOKS,
+        faults=_AGAIN,
+        flaky=0.5,
     ),
     "a stale conversation is accepted": _mutant(
-        laws.RIGHT, ".worker.turn", "Worker._conversation", ("at_least=placed", "at_least=0"), replicated=True, lag=15.0
+        laws.RIGHT,
+        ".worker.turn",
+        "Worker._conversation",
+        ("at_least=placed", "at_least=0"),
+        asked=(Asked(0.0, "r1", "c", "solo", "r1|", False), Asked(1.0, "r2", "c", "solo", "r2|l", False)),
+        workers=("1", "1"),
+        faults=(),
+        replicated=True,
+        lag=15.0,
     ),
     "a decision's call is looked for on a replica": _mutant(
         laws.ACK_LAST,
         "_tools.executor",
         "Executor._call_of",
-        (
-            'await last(self.bus, str(RunKey.of(event.subject).step("call", event.subject.name, step)))',
-            'next(iter(await fold(self.bus, str(RunKey.of(event.subject).step("call", event.subject.name, step)))), None)',
-        ),
+        ("found = await last(", "found = next(iter(await fold("),
+        ("event.subject.name, step)))", "event.subject.name, step)))), None)"),
+        asked=_ONE_BOOKS,
         replicated=True,
         lag=60.0,
         flaky=0.5,
+        reconciles=False,
     ),
     "an executor goes by its own clock": _mutant(
         laws.NOT_TWICE,
         "_tools.executor",
         "Executor._not_over",
         ("await server_now(self.bus, TRUNK)", "datetime.now(UTC)"),
+        asked=_ONE_BOOKS,
+        faults=_AGAIN,
+        executors=2,
+        reconciles=True,
+        slow=0.5,
         skew=300.0,
     ),
 }
@@ -199,7 +229,7 @@ def _code(edit: Edit, function: FunctionType) -> CodeType:
     for before, after in edit.changes:
         assert source.count(before) == 1, f"{edit.module}.{edit.name} does not have {before!r} once any more:\n{source}"
         source = source.replace(before, after)
-    flags = __future__.annotations.compiler_flag
+    flags = annotations.compiler_flag
     module = compile(source, inspect.getfile(function), "exec", flags, dont_inherit=True)
     (code,) = (constant for constant in module.co_consts if isinstance(constant, CodeType))
     return code

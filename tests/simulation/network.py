@@ -97,9 +97,7 @@ class Network:
         else:
             self._server.handle(subject, data, headers, answer)
 
-    def _to_subscriber(
-        self, subject: str, data: bytes, reply: str, answer: Callable[[list[Reply]], None]
-    ) -> None:
+    def _to_subscriber(self, subject: str, data: bytes, reply: str, answer: Callable[[list[Reply]], None]) -> None:
         other, callback = self.subscribers.get(subject, (None, None))
         if other is None or not other.process.alive:
             answer([Reply(headers={"Status": "503"})])

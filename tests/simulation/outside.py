@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import orjson
 
 from tests.simulation.jetstream import Log, Stored
 from tests.simulation.laws import Laws
 from tests.simulation.questions import WRITES, calls_in, label_of, spoken, value_of
+from tests.simulation.scenario import Scenario
 from tests.simulation.world import Process, World
 from trunkline.contracts.codec import encode
 from trunkline.contracts.dialog import AssistantMessage, ModelQuery, ModelReply, ToolMessage, UserMessage
@@ -23,13 +24,11 @@ from trunkline_tools.sandbox.contract import Outcome
 
 @dataclass
 class ScriptedModel:
-    """What a worker pays for. It answers from the messages alone, however often it is asked; `flaky` is the chance
-    that it fails instead.
-    """
+    """What a worker pays for. It answers from the messages alone, however often it is asked."""
 
     process: Process
     laws: Laws
-    flaky: float
+    scenario: Scenario
 
     async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
         since = max(index for index, message in enumerate(query.messages) if isinstance(message, UserMessage))
@@ -39,8 +38,8 @@ class ScriptedModel:
         self.laws.pays(self.process.name, label_of(question.text), query.model)
         if world.chance(0.1):
             on_text("…")
-        await asyncio.sleep(world.random.uniform(8, 25) if world.chance(0.03) else world.random.uniform(0.001, 0.2))
-        if world.chance(self.flaky):
+        await asyncio.sleep(_seconds(world, self.scenario.slow))
+        if world.chance(self.scenario.flaky):
             raise ModelFailed("It is too busy.", retryable=True)
         turn = sum(isinstance(message, AssistantMessage) for message in later)
         calls = calls_in(question.text, turn)
@@ -58,7 +57,7 @@ class MarkingSandbox:
 
     process: Process
     laws: Laws
-    flaky: float
+    scenario: Scenario
 
     async def describe(self) -> tuple[ToolCard, ...]:
         return ()
@@ -67,13 +66,13 @@ class MarkingSandbox:
         self, tool: str, arguments: dict[str, Any], *, timeout: float, call_id: str, reconcile: bool = False
     ) -> Outcome:
         world, key = self.process.world, arguments["key"]
-        seconds = world.random.uniform(6, 20) if world.chance(0.03) else world.random.uniform(0.001, 0.1)
+        seconds = _seconds(world, self.scenario.slow)
         ended: asyncio.Future[Outcome] = self.process.create_future()
         if reconcile:
             world.after(seconds, self.process.hear, self._end, ended, self._looked_up(tool, key))
             return await ended
         self.laws.starts_tool(self.process.name, key, write=tool in WRITES)
-        fails = world.chance(self.flaky)
+        fails = world.chance(self.scenario.flaky)
         if tool in WRITES:
             world.after(seconds * world.random.random(), self._effect, key, ended)
         failure = Failure(code="tool_failed", message="It broke.", data={"passing": True, "reason": "exited"})
@@ -114,13 +113,18 @@ class Person:
         body = orjson.loads(approval.data)
         subject = approval.subject.replace(".approval.", ".decision.")
         key, tool = body["arguments"]["key"], approval.subject.split(".")[5]
-        verdict = "done" if self.laws.effects[key] else self.world.random.choice(("not_done", "retry"))
+        undone: Literal["not_done", "retry"] = self.world.random.choice(("not_done", "retry"))
         decision = Decision(
             id=f"d-{approval.sequence}",
-            verdict=verdict,
+            verdict="done" if self.laws.effects[key] else undone,
             by="a person",
             arguments_hash=body["arguments_hash"],
             value=value_of(tool, key),
         )
         if self.log.last(subject) is None:
             self.log.put(subject, encode(decision))
+
+
+def _seconds(world: World, slow: float) -> float:
+    """How long a model or a tool takes."""
+    return world.random.uniform(6, 25) if world.chance(slow) else world.random.uniform(0.001, 0.2)

@@ -37,13 +37,13 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`workers` are the versions of their code. `loss` and `delay` are chances per message, `flaky` is one per model
-    call and tool call; `lag`: the most seconds by which a replica is behind, `skew` by which a clock is wrong.
+    """`workers` are the versions of their code. `loss` and `delay` are chances per message, `flaky` and `slow` per
+    model call and tool call; slow ones take about as long as AckWait, or longer. `lag`: the most seconds by which a
+    replica is behind; `skew`: by which a clock is wrong.
     """
 
     seed: int
     asked: tuple[Asked, ...]
-    agents: tuple[str, ...]
     workers: tuple[str, ...]
     executors: int
     slots: int
@@ -56,6 +56,13 @@ class Scenario:
     reconciles: bool
     on_divergence: OnDivergence
     faults: tuple[Fault, ...]
+    slow: float = 0.03
+
+    @property
+    def agents(self) -> tuple[str, ...]:
+        """Those who are asked, by users or by one another."""
+        delegating = any(each.agent == "chain" or "a" in each.text.partition("|")[2] for each in self.asked)
+        return tuple(sorted({each.agent for each in self.asked} | ({"aide"} if delegating else set())))
 
     @property
     def divergent(self) -> bool:
@@ -70,7 +77,6 @@ def draw(seed: int) -> Scenario:
     return Scenario(
         seed=seed,
         asked=asked,
-        agents=tuple(sorted(_needed(asked))),
         workers=_workers(chance),
         executors=chance.choice((1, 2)),
         slots=chance.choice((1, 2, 16)),
@@ -92,11 +98,6 @@ def _asked(chance: random.Random, number: int) -> Asked:
     turns = chance.choice(_SOLO) if agent == "solo" else ""
     alone = chance.random() < 0.6
     return Asked(chance.uniform(0, 0.3), run, f"c{number}" if alone else "c", agent, f"{run}|{turns}", alone)
-
-
-def _needed(asked: tuple[Asked, ...]) -> set[str]:
-    delegating = any(each.agent == "chain" or "a" in each.text.partition("|")[2] for each in asked)
-    return {each.agent for each in asked} | ({"aide"} if delegating else set())
 
 
 def _workers(chance: random.Random) -> tuple[str, ...]:

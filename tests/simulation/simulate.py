@@ -76,7 +76,8 @@ class Simulation:
     def run(self) -> None:
         self._begin()
         while self.laws.breach is None and not self._at_rest():
-            self.world.step()
+            if not self.world.step():
+                self.laws.broken(AT_REST, "nothing is to come, and not everything is done")
             self._dispatch()
             if self._coming and self.world.events >= self._coming[0].event:
                 self._faults.happen(self._coming.pop(0).kind)
@@ -112,7 +113,8 @@ class Simulation:
             self.world.after(asked.at, self._ask, asked)
 
     def _start(self, name: str, version: str = "") -> None:
-        process = Process(self.world, name, skew=self.world.random.uniform(-1, 1) * self.scenario.skew)
+        skew = self.world.random.uniform(-1, 1) * self.scenario.skew
+        process = Process(self.world, name, skew=skew)  # type: ignore[abstract]  # as much of a loop as is used
         host = self.hosts[name] = Host.of(process, self._network, self.laws, version)
         if name.startswith("w"):
             worker(host, self.scenario, self._server.durables, self._workers_with)

@@ -12,14 +12,16 @@ import heapq
 import itertools
 import random
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 MIDNIGHT = 1_800_000_000
 """Unix seconds at virtual time 0."""
 
 Act = Callable[..., object]
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 
 class World:
@@ -84,7 +86,7 @@ class Process(asyncio.AbstractEventLoop):
         try:
             while ready:
                 handle = ready.popleft()
-                if not handle._cancelled:  # type: ignore[attr-defined]  # as asyncio's own loops look at it
+                if not handle._cancelled:  # as asyncio's own loops look at it
                     handle._run()
         finally:
             asyncio.events._set_running_loop(None)
@@ -118,7 +120,7 @@ class Process(asyncio.AbstractEventLoop):
             self.run()
 
     def _due(self, timer: asyncio.TimerHandle) -> None:
-        if timer._cancelled:  # type: ignore[attr-defined]  # see above
+        if timer._cancelled:
             return
         if self.frozen:
             self._late_timers.append(timer)
@@ -129,17 +131,21 @@ class Process(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.world.now
 
-    def call_soon(self, callback: Act, *args: Any, context: Context | None = None) -> asyncio.Handle:
+    def call_soon(
+        self, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.Handle:
         handle = asyncio.Handle(callback, args, self, context)
         self._ready.append(handle)
         return handle
 
     def call_later(
-        self, delay: float, callback: Act, *args: Any, context: Context | None = None
+        self, delay: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.world.now + delay, callback, *args, context=context)
 
-    def call_at(self, when: float, callback: Act, *args: Any, context: Context | None = None) -> asyncio.TimerHandle:
+    def call_at(
+        self, when: float, callback: Callable[[*Ts], object], *args: *Ts, context: Context | None = None
+    ) -> asyncio.TimerHandle:
         timer = asyncio.TimerHandle(when, callback, args, self, context)
         self.world.after(max(0.0, when - self.world.now), self._due, timer)
         return timer
@@ -148,9 +154,13 @@ class Process(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(
-        self, coro: Coroutine[Any, Any, Any], *, name: object = None, context: Context | None = None
-    ) -> asyncio.Task[Any]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]
+        self,
+        coro: Generator[Any, None, T] | Coroutine[Any, Any, T],
+        *,
+        name: object = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[T]:
+        task = asyncio.Task(coro, loop=self, name=name, context=context)  # type: ignore[arg-type]  # any name will do
         task._log_destroy_pending = False  # type: ignore[attr-defined]  # a process that ends leaves tasks behind
         return task
 

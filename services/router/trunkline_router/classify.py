@@ -21,7 +21,9 @@ class RouteCard:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`label` is the best agent (empty when nothing speaks for anyone), `confidence` from 0 to 1."""
+    """`label` is the best agent, or empty: the question is nobody's. `confidence`, from 0 to 1, is the chance that the
+    label is right, as far as `source` can tell.
+    """
 
     label: str
     confidence: float
@@ -31,7 +33,9 @@ class Verdict:
 
 class Classifier(Protocol):
     def fit(self, routes: Sequence[RouteCard]) -> None:
-        """Learn these routes in place of the former ones."""
+        """Learn these routes in place of the former ones. Called in a thread, one call at a time; until it returns,
+        `classify` answers by the former ones.
+        """
         ...
 
     def classify(self, question: str) -> Verdict: ...

@@ -125,13 +125,13 @@ class SentenceEncoder:
         found = np.empty((len(texts), self.features), dtype=np.float32)
         by_length: dict[int, list[tuple[int, list[int]]]] = defaultdict(list)
         for place, text in enumerate(texts):
-            pieces = self._tokenizer.encode(text, MOST_PIECES)
-            by_length[len(pieces)].append((place, pieces))
+            numbers = self._tokenizer.encode(text, MOST_PIECES)
+            by_length[len(numbers)].append((place, numbers))
         for length, group in by_length.items():
             batch = max(1, MOST_ROWS // length)
             for start in range(0, len(group), batch):
-                at, pieces = zip(*group[start : start + batch], strict=True)
-                found[list(at)] = self._forward(np.array(pieces))
+                some = group[start : start + batch]
+                found[[place for place, _ in some]] = self._forward(np.array([numbers for _, numbers in some]))
         return found
 
     def _forward(self, pieces: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> Tensor:
@@ -166,7 +166,9 @@ def gelu(x: Tensor) -> Tensor:
     z *= -z
     tail *= np.exp(z, out=z)
     tail *= np.abs(x) * np.float32(0.5)
-    return np.maximum(x, 0) - tail
+    positive: Tensor = np.maximum(x, 0)
+    positive -= tail
+    return positive
 
 
 def _norm(tensors: Mapping[str, Tensor], name: str, shape: Shape) -> Norm:

@@ -1,4 +1,4 @@
-"""The classifier by meaning: a sentence encoder, likeness by spelling beside it, and a head learnt from a few examples."""
+"""The classifier by meaning: sentence embeddings, likeness by spelling beside them, a head learnt from few examples."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = structlog.get_logger("trunkline.router")
 SPELLING = 0.1
 """The share of likeness by spelling in the kernel; the rest is likeness by meaning."""
 NARROWNESS = 3.0
-"""The kernel is exp(−3 (1 − cosine)). From 2 to 4 makes no difference of a percent on any data that was tried."""
+"""g in the kernel exp(g (cosine - 1)). From 2 to 4 makes no difference of a percent on any data that was tried."""
 MOST_EXAMPLES = 2_000
 """Of all routes together; learning takes their square in memory."""
 
@@ -92,8 +92,9 @@ def _evenly(routes: Sequence[RouteCard], most: int) -> list[RouteCard]:
         return list(routes)
     share = max(1, most // len(routes) - 1)
     log.warning(
-        f"learns from the first {share} examples of each agent: all together they are too many",
+        "learns only the first examples of each agent: all together they are too many",
         action="examples_left_out",
+        learnt_of_each=share,
         examples=count,
         most=most,
     )

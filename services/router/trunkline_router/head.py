@@ -2,8 +2,8 @@
 
 Rasmussen & Williams 2006: with the kernel K of the n examples, one for `examples` of a route, weights A = (K + λI)⁻¹ Y.
 A question's scores are its kernel with the examples, times A: near 1 beside a route's examples, near 0 far from all of
-them. The scores that each example would have got from the others, s = y − a / diag((K + λI)⁻¹) (equation 5.12), come for
-nothing, and from them two numbers are learnt:
+them. The scores that each example would have got from the others come for nothing: what is missing to y is
+a / diag((K + λI)⁻¹) (equation 5.12). From them two numbers are learnt:
 
 - the floor: 95 of 100 examples score higher with their best route. A question that does not is out of scope.
 - the temperature, which makes of the scores probabilities that hold (Guo et al. 2017). "Out of scope" is one more
@@ -42,10 +42,10 @@ class Head:
     def fit(kernel: Tensor, routes: NDArray[np.intp], asked: NDArray[np.bool_]) -> Head:
         """`kernel` is (n, n); `routes` says whose each example is, `asked` whether it is like what people ask."""
         count = int(routes.max()) + 1
-        inverse = np.linalg.inv(kernel + NOISE * np.eye(len(kernel), dtype=np.float32))
+        inverse = np.asarray(np.linalg.inv(kernel + NOISE * np.eye(len(kernel), dtype=np.float32)), dtype=np.float32)
         indicators = np.eye(count, dtype=np.float32)[routes]
-        weights = inverse @ indicators
-        left_out = indicators - weights / np.diag(inverse)[:, None]
+        weights: Tensor = inverse @ indicators
+        left_out: Tensor = indicators - weights / np.diag(inverse)[:, None]
         judged = asked & (np.bincount(routes)[routes] > 1)
         return Head(weights, *_calibrate(left_out[judged], routes[judged]))
 
@@ -53,7 +53,8 @@ class Head:
         """The question's kernel with the examples, (n,), to (routes + 1,): that it is each route's, or out of scope."""
         scores = np.append(kernel @ self.weights, self.floor)
         found: Tensor = np.exp(self.temperature * (scores - scores.max()), dtype=np.float32)
-        return found / found.sum()
+        found /= found.sum()
+        return found
 
 
 def _calibrate(scores: Tensor, routes: NDArray[np.intp]) -> tuple[float, float]:
@@ -63,5 +64,8 @@ def _calibrate(scores: Tensor, routes: NDArray[np.intp]) -> tuple[float, float]:
     floor = float(np.quantile(scores.max(axis=1), OUTSIDE))
     right = scores[np.arange(len(scores)), routes]
     rivals = np.column_stack([scores, np.full(len(scores), floor)]) - right[:, None]
-    surprise = [np.log(np.exp(t * rivals).sum(axis=1)).sum() + ((np.log(t) - USUAL) / SPREAD) ** 2 / 2 for t in TEMPERATURES]
+    surprise = [
+        np.log(np.exp(each * rivals).sum(axis=1)).sum() + ((np.log(each) - USUAL) / SPREAD) ** 2 / 2
+        for each in TEMPERATURES
+    ]
     return floor, float(TEMPERATURES[int(np.argmin(surprise))])

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from trunkline_router.classify import RouteCard, Verdict
 
@@ -28,49 +29,49 @@ _PIECE = 4
 _PIECE_WEIGHT = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Learnt:
+    """The vectors of each agent's examples, and of its text as a whole."""
+
+    idf: Mapping[str, float]
+    examples: Mapping[str, Sequence[Vector]]
+    whole: Mapping[str, Vector]
+
+
 class LexicalClassifier:
     """Learns in microseconds, needs no weights, knows only words that the agents' authors wrote."""
 
     source = "lexical"
 
     def __init__(self) -> None:
-        self._idf: dict[str, float] = {}
-        self._examples: dict[str, list[Vector]] = {}
-        self._whole: dict[str, Vector] = {}
+        self._learnt = _Learnt({}, {}, {})
 
     def fit(self, routes: Sequence[RouteCard]) -> None:
         texts = {route.label: [route.description, *route.examples] for route in routes}
         documents = [features(text) for route in texts.values() for text in route if text]
         seen = Counter(feature for document in documents for feature in document)
-        self._idf = {feature: math.log((1 + len(documents)) / (1 + n)) + 1 for feature, n in seen.items()}
-        self._examples = {
-            label: [self._vector(features(text)) for text in found if text] for label, found in texts.items()
-        }
-        self._whole = {label: self._vector(features(" ".join(found))) for label, found in texts.items()}
+        idf = {feature: math.log((1 + len(documents)) / (1 + n)) + 1 for feature, n in seen.items()}
+        self._learnt = _Learnt(
+            idf,
+            {label: [_vector(features(text), idf) for text in found if text] for label, found in texts.items()},
+            {label: _vector(features(" ".join(found)), idf) for label, found in texts.items()},
+        )
 
     def classify(self, question: str) -> Verdict:
-        asked = self._vector(features(question))
+        learnt = self._learnt
+        asked = _vector(features(question), learnt.idf)
         scores = {
             label: (
                 max((likeness(asked, example) for example in examples), default=0.0)
-                + likeness(asked, self._whole[label])
+                + likeness(asked, learnt.whole[label])
             )
             / 2
-            for label, examples in self._examples.items()
+            for label, examples in learnt.examples.items()
         }
         if not scores or max(scores.values()) == 0.0:
             return Verdict("", 0.0, self.source, scores)
         best = max(sorted(scores), key=lambda label: scores[label])
         return Verdict(best, self._confidence(scores, best), self.source, scores)
-
-    def _vector(self, counts: Counter[str]) -> Vector:
-        unknown = max(self._idf.values(), default=1.0)
-        weighted = {
-            feature: (1 + math.log(n)) * self._idf.get(feature, unknown) * (_PIECE_WEIGHT if feature[0] == "#" else 1.0)
-            for feature, n in counts.items()
-        }
-        norm = math.sqrt(sum(weight * weight for weight in weighted.values()))
-        return {feature: weight / norm for feature, weight in weighted.items()} if norm else {}
 
     @staticmethod
     def _confidence(scores: dict[str, float], best: str) -> float:
@@ -78,6 +79,16 @@ class LexicalClassifier:
         second = max((score for label, score in scores.items() if label != best), default=0.0)
         margin = (scores[best] - second) / scores[best]
         return round(min(1.0, 1.6 * scores[best]) * (0.5 + 0.5 * margin), 4)
+
+
+def _vector(counts: Counter[str], idf: Mapping[str, float]) -> Vector:
+    unknown = max(idf.values(), default=1.0)
+    weighted = {
+        feature: (1 + math.log(n)) * idf.get(feature, unknown) * (_PIECE_WEIGHT if feature[0] == "#" else 1.0)
+        for feature, n in counts.items()
+    }
+    norm = math.sqrt(sum(weight * weight for weight in weighted.values()))
+    return {feature: weight / norm for feature, weight in weighted.items()} if norm else {}
 
 
 def features(text: str) -> Counter[str]:

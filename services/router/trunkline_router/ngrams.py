@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trunkline_router.weights import Tensor
 
@@ -33,18 +34,19 @@ class NGrams:
         for text, each in enumerate(counts):
             for ngram, weight in self._weigh(each).items():
                 postings[ngram].append((text, weight))
-        self._texts = {ngram: np.array([text for text, _ in found]) for ngram, found in postings.items()}
-        self._weights = {ngram: np.array([weight for _, weight in found]) for ngram, found in postings.items()}
+        self._postings = {ngram: _columns(found) for ngram, found in postings.items()}
         self._size = len(texts)
 
     def alike(self, text: str) -> Tensor:
         """(texts,), from 0 for nothing in common to 1 for the same."""
-        known = [(ngram, weight) for ngram, weight in self._weigh(ngrams(text)).items() if ngram in self._texts]
+        asked = self._weigh(ngrams(text))
+        known = [(self._postings[ngram], weight) for ngram, weight in asked.items() if ngram in self._postings]
         if not known:
             return np.zeros(self._size, dtype=np.float32)
-        texts = np.concatenate([self._texts[ngram] for ngram, _ in known])
-        weights = np.concatenate([self._weights[ngram] * weight for ngram, weight in known])
-        return np.bincount(texts, weights, minlength=self._size).astype(np.float32)
+        products = np.concatenate([weights for (_, weights), _ in known])
+        products *= np.repeat([weight for _, weight in known], [len(texts) for (texts, _), _ in known])
+        texts = np.concatenate([texts for (texts, _), _ in known])
+        return np.bincount(texts, products, minlength=self._size).astype(np.float32)
 
     def _weigh(self, counts: Counter[str]) -> dict[str, float]:
         """Of length one. Runs that no text has count in the length, as the rarest."""
@@ -60,5 +62,10 @@ def ngrams(text: str) -> Counter[str]:
         word[start : start + length]
         for word in words
         for length in range(SHORTEST, LONGEST + 1)
-        for start in range(max(1, len(word) - length + 1))
+        for start in range(len(word) - length + 1)
     )
+
+
+def _columns(postings: Sequence[tuple[int, float]]) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Where a run occurs, and its weight there."""
+    return np.array([text for text, _ in postings], dtype=np.intp), np.array([weight for _, weight in postings])

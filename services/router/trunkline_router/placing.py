@@ -103,6 +103,7 @@ class Router:
         if isinstance(deadline, Failure):
             await self._refuse(asked.key, deadline)
             return
+        await self.routes.settled()
         if self._is_settled(asked) or deadline <= self.clock.now():
             return
         found = dispatch(asked.request, self.routes, self.settings)

@@ -86,7 +86,8 @@ def _header(path: Path, header: bytes) -> dict[str, Placed]:
 
 def _view(path: Path, name: str, numbers: NDArray[np.uint8], placed: Placed) -> Tensor:
     begin, end = placed.data_offsets
-    if not 0 <= begin <= end <= numbers.size or end - begin != 4 * math.prod(placed.shape):
+    fits = 0 <= begin <= end <= numbers.size and end - begin == 4 * math.prod(placed.shape)
+    if not fits or min(placed.shape, default=0) < 0:
         raise Unreadable(f"{path} has no room for its tensor {name}.")
     return numbers[begin:end].view("<f4").reshape(placed.shape)
 

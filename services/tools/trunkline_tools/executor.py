@@ -35,6 +35,8 @@ BEGIN_SECONDS = 2.0
 """Within which an attempt must begin after its `started` was asked for: a process that was frozen leaves it."""
 OVER_SECONDS = BEGIN_SECONDS + 3.0
 """How long after its time-out an attempt is over for certain, also in an executor that nobody hears of any more."""
+RECORD_SECONDS = 600.0
+"""How long to hold on to a result while the bus is away: without it, what was done would be in doubt."""
 EFFECT_UNKNOWN = frozenset({"hung", "flooded", "exited", "killed", "cancelled"})
 """Reasons of failures in which the tool itself said nothing about what it did."""
 
@@ -181,7 +183,8 @@ class Executor:
             isolation=outcome.isolation,
             executor=self.card.executor,
         )
-        written = await append(self.bus, RunKey.of(subject).step("result", call.agent, subject.step), result)
+        place = RunKey.of(subject).step("result", call.agent, subject.step)
+        written = await append(self.bus, place, result, wait=RECORD_SECONDS)
         if not written.own:
             log.warning("somebody else was first", action="result_dropped", subject=str(subject))
 

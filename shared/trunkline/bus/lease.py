@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger("trunkline.lease")
 
-PULL_SECONDS = 10.0
-"""For so long, somebody who was cut off from the network is still sent messages, which then wait for their AckWait."""
+PULL_SECONDS = 6.0
+"""For so long, somebody who was cut off from the network or stands still is sent messages, which then wait for their
+AckWait. Less than two thirds of AckWait: what they held when that began is then not sent to them again.
+"""
 IDLE_HEARTBEAT_SECONDS = 2.0
 RETRY_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 MAX_DELIVERIES = 12

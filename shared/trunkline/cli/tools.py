@@ -56,6 +56,8 @@ def _row(name: str, cards: list[Present[ToolCard]]) -> dict[str, Any]:
         "idempotent": first.idempotent,
         "approve": first.approve,
         "timeout_seconds": first.timeout_seconds,
+        "retries": first.retries,
+        "reconciles": first.reconcile_seconds > 0,
         "executors": len(cards),
         "late": sum(each.late for each in cards),
         "isolation": sorted({each.card.isolation for each in cards if each.card.isolation}),

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from trunkline.bus import Bus, fold, recorded
 from trunkline.client.progress import Answered, StreamItem, TextDelta, describe
 from trunkline.contracts.codec import Event, decode_delta, decode_fact
-from trunkline.contracts.errors import DeadlinePassed, WireViolation
+from trunkline.contracts.errors import BusUnavailable, DeadlinePassed, WireViolation
 from trunkline.contracts.messages import Answer
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
 
 if TYPE_CHECKING:
     from nats.aio.msg import Msg
+
+T = TypeVar("T")
 
 _PAUSES = (0.0, 0.002, 0.01, 0.05, 0.2)
 LOOK_SECONDS = 3.0
@@ -108,7 +110,7 @@ async def _next(bus: Bus, view: _View, hints: asyncio.Queue[Msg | None]) -> list
     except TimeoutError:
         hint = None
     if hint is None:
-        return view.recorded(await fold(bus, view.key.everything))
+        return view.recorded(await _if_there(bus, fold(bus, view.key.everything)) or [])
     if hint.subject == view.key.live:
         return view.delta(hint.data)
     if hint.subject == view.answer_subject:
@@ -122,10 +124,21 @@ async def _recorded(bus: Bus, subject: str, pauses: Sequence[float] = _PAUSES) -
     for pause in pauses:
         if pause:
             await asyncio.sleep(pause)
-        found = await recorded(bus, subject)
-        if found:
+        if found := await _if_there(bus, recorded(bus, subject)):
             return found
     return None
+
+
+async def _if_there(bus: Bus, reading: Awaitable[T]) -> T | None:
+    """None while the bus is away: it comes back, and whoever waits looks again. Raises BusUnavailable when it is closed
+    for good.
+    """
+    try:
+        return await reading
+    except BusUnavailable:
+        if bus.lost.is_set():
+            raise
+        return None
 
 
 class _View:

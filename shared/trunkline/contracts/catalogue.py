@@ -34,7 +34,7 @@ CATALOGUE = (
     Entry("decision", "{tool}", messages.Decision, "approver", "executor", "approved or denied, by whom"),
     Entry("result", "{agent}", messages.Result, "executor", "agent worker", "what a call came to"),
     Entry("answer", "client", messages.Answer, "agent worker, router", "client", "the end of a run: one per run"),
-    Entry("cancel", "all", messages.Cancel, "client", "agent worker, executor", "stop this run"),
+    Entry("cancel", "all", messages.Cancel, "client, router", "router, agent worker, executor", "stop this run"),
     Entry("note", "{service}", messages.Note, "any service", "ledger", "something worth knowing"),
     Entry("feedback", "ledger", messages.Feedback, "client", "ledger, router", "the user's verdict on an answer"),
 )

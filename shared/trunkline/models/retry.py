@@ -40,8 +40,8 @@ class Tries:
         """Those that failed."""
         return list(self._failures)
 
-    def asked(self, model: object) -> None:
-        """`model` was asked, or is to be asked now. One that is no longer in the chain is passed over."""
+    def ask(self, model: object) -> None:
+        """`model` is to be asked now. One that is no longer in the chain is passed over."""
         if isinstance(model, str) and model in self._chain:
             self.model = model
 

@@ -15,7 +15,7 @@ from trunkline.bus import append, last
 from trunkline.bus.live import publish_delta
 from trunkline.contracts.codec import decode, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply, Usage
-from trunkline.contracts.errors import Cancelled, DeadlinePassed, ModelFailed, Superseded, TrunklineError
+from trunkline.contracts.errors import CallerMistake, Cancelled, DeadlinePassed, ModelFailed, Superseded, TrunklineError
 from trunkline.contracts.messages import Delta, Failure, Model
 from trunkline.models.port import ModelClient
 from trunkline.models.retry import NextTry, Tries
@@ -100,7 +100,7 @@ class ModelCalls:
             await self._note_failure(step, fact, fact.error, following)
             if await self._stopped_within(following.pause):
                 return msgspec.structs.replace(fact, error=_cancelled(fact.model))
-            tries.asked(following.model)
+            tries.ask(following.model)
             attempt, taken_over = attempt + 1, False
 
     async def _recorded(self, step: str) -> Model | None:
@@ -138,13 +138,11 @@ class ModelCalls:
             async with clock:
                 with self._engine.interrupting(clock):
                     reply = await self._client.complete(query, teller.add)
-        except TrunklineError as error:
-            fact = msgspec.structs.replace(fact, error=_failure(error), usage=error.data.get("usage", fact.usage))
         except (Exception, asyncio.CancelledError) as error:
             if _is_told_to_stop():
                 raise
-            failure = self._cut_off(query.model) if clock.expired() else _unexpected(query.model, error)
-            fact = msgspec.structs.replace(fact, error=failure)
+            failure = self._cut_off(query.model) if clock.expired() else _failure(query.model, error)
+            fact = msgspec.structs.replace(fact, error=failure, usage=_counted(error))
         else:
             fact = msgspec.structs.replace(
                 fact, model=reply.model, text=reply.text, calls=reply.calls, usage=reply.usage, finish=reply.finish
@@ -157,14 +155,13 @@ class ModelCalls:
     def _cut_off(self, model: str) -> Failure:
         if self._engine.stop.is_set():
             return _cancelled(model)
-        if asyncio.get_running_loop().time() >= self._end:
-            return _failure(DeadlinePassed(f"The run's time was up while {model} was asked.", "Give it more time."))
-        return _failure(
-            DeadlinePassed(
-                f"{model} did not answer within {self._timeout:g} s, the time for all tries together.",
-                "Ask again, or raise `timeout_seconds` in [models] of trunkline.toml.",
-            )
+        late = DeadlinePassed(
+            f"{model} did not answer within {self._timeout:g} s, the time for all tries together.",
+            "Ask again, or raise `timeout_seconds` in [models] of trunkline.toml.",
         )
+        if asyncio.get_running_loop().time() >= self._end:
+            late = DeadlinePassed(f"The run's time was up while {model} was asked.", "Give it more time.")
+        return _failure(model, late)
 
     async def _note_failure(self, step: str, fact: Model, failure: Failure, following: NextTry) -> None:
         """That an attempt failed, and what follows: written before the next attempt is opened."""
@@ -204,26 +201,35 @@ def reply_of(recorded: Model) -> ModelReply:
 
 
 def tries_so_far(state: RunState, agent: str, step: str, chain: Sequence[str], retries: int) -> Tries:
-    """The tries at a step as the log shows them: a prompt without a failure says only which model was asked."""
+    """The tries at a step as the log shows them; an attempt that nobody saw the end of is not one that failed."""
     tries = Tries(chain, retries)
     for prompt in sorted(state.prompts.get(step, ()), key=lambda each: each.attempt):
-        tries.asked(prompt.model)
         note = state.notes.get((agent, f"retry-{step}-{prompt.attempt}"))
         if note:
             tries.failed()
-            tries.asked(note.data.get("next"))
+            tries.ask(note.data.get("next"))
     return tries
 
 
-def _failure(error: TrunklineError) -> Failure:
-    """With what decides whether to try again, and what it may have cost."""
+def _failure(model: str, error: BaseException) -> Failure:
+    """With what decides whether to try again, and what it may have cost: something, unless the error knows better."""
+    if not isinstance(error, TrunklineError):
+        error = _unexpected(model, error)
     kept = ("retryable", "spent", "status", "retry_after")
     data = {name: error.data[name] for name in kept if error.data.get(name) is not None}
-    return Failure(code=error.code, message=error.what, hint=error.hint, data={"spent": True, **data})
+    spent = not isinstance(error, CallerMistake)
+    return Failure(code=error.code, message=error.what, hint=error.hint, data={"spent": spent, **data})
+
+
+def _counted(error: BaseException) -> Usage:
+    """The tokens of a call that failed, where they are known."""
+    usage = error.data.get("usage") if isinstance(error, TrunklineError) else None
+    return usage if isinstance(usage, Usage) else Usage()
 
 
 def _cancelled(model: str) -> Failure:
-    return _failure(Cancelled(f"The run was cancelled while {model} was asked.", "Ask again if that was a mistake."))
+    hint = "Ask again if that was a mistake."
+    return _failure(model, Cancelled(f"The run was cancelled while {model} was asked.", hint))
 
 
 def _in_all(failure: Failure, tries: Tries) -> Failure:
@@ -240,13 +246,12 @@ def _is_told_to_stop() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _unexpected(model: str, error: BaseException) -> Failure:
+def _unexpected(model: str, error: BaseException) -> ModelFailed:
     """What was paid must end in a recorded fact, whatever the client library does."""
     log.error("the model client failed", action="model_client_failed", model=model, exc_info=error)
-    return Failure(
-        code=ModelFailed.code,
-        message=f"The client of {model} failed: {type(error).__name__}: {error}",
-        hint="Ask again; its traceback is in the worker's log.",
+    return ModelFailed(
+        f"The client of {model} failed: {type(error).__name__}: {error}",
+        "Ask again; its traceback is in the worker's log.",
     )
 
 

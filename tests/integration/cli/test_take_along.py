@@ -29,6 +29,7 @@ from trunkline.host.server import free_port
 from trunkline_ledger.dump import dump
 from trunkline_ledger.store import open_store
 
+pytestmark = pytest.mark.timeout(180)
 QUESTION = "What is the status of invoice 1042?"
 LARGE = "lamp " * INLINE_LIMIT
 GARBAGE, UNSPEAKABLE = "trunk.a.b", "trunk.*.b"
@@ -86,7 +87,7 @@ async def _happened(folder: Path) -> Incident:
         await platform.start()
         async with Bus.open(platform.url) as bus:
             client = Client(bus, user="ada")
-            await client.ask(QUESTION)
+            await client.ask(QUESTION, agent="billing")
             await client.ask("Pass it on", agent="desk")
             for failing in (client.ask("Fail, please", agent="broken"), client.ask(LARGE, agent="nobody")):
                 with pytest.raises(RunFailed):
@@ -149,7 +150,6 @@ def _environment(folder: Path, port: int) -> dict[str, str]:
     return Platform(folder, SHOP).env | {"NATS_URL": f"nats://127.0.0.1:{port}", "TRUNKLINE_DATA": str(folder)}
 
 
-@pytest.mark.timeout(120)
 def test_the_file_holds_everything(incident: Incident) -> None:
     events = incident.exported
     assert [event["sequence"] for event in events] == list(range(1, len(events) + 1))
@@ -159,7 +159,6 @@ def test_the_file_holds_everything(incident: Incident) -> None:
     assert large["body"]["text"] == LARGE
 
 
-@pytest.mark.timeout(180)
 async def test_an_imported_log_shows_what_was_and_is_left_alone(incident: Incident, elsewhere: Elsewhere) -> None:
     """Runs, steps, durations, money and the ledger's rows are the same; then a new question is answered, also behind
     one of the same conversation that never was.
@@ -172,7 +171,7 @@ async def test_an_imported_log_shows_what_was_and_is_left_alone(incident: Incide
     assert await said("events", "--since", kept[5]["at"], "--limit", "0") == kept[5:]
     assert await said("events", "--until", kept[5]["at"], "--limit", "0") == kept[:5]
 
-    reply = await Client(bus).ask(QUESTION, conversation="billing")
+    reply = await Client(bus).ask(QUESTION, agent="billing", conversation="billing")
     assert "4990" in reply.text
     new = (await said("events", "--limit", "0"))[len(kept) :]
     assert {event["subject"].split(".")[3] for event in new} == {reply.run}
@@ -203,9 +202,10 @@ def test_a_file_comes_on_stdin_too_and_only_into_an_empty_folder(incident: Incid
 
 def test_following_writes_lines_as_events_come(trunkline: Trunkline, platform: Platform) -> None:
     words = ["events", "--follow", "--output", "jsonl", "--kind", "request", "--limit", "1"]
-    following = subprocess.Popen([str(BINARY), *words], env=platform.env, stdout=subprocess.PIPE, text=True)
+    buffered = {name: value for name, value in platform.env.items() if name != "PYTHONUNBUFFERED"}
+    following = subprocess.Popen([str(BINARY), *words], env=buffered, stdout=subprocess.PIPE, text=True)
     run = new_run_id()
-    assert trunkline("ask", QUESTION, "--run", run).code == 0
+    assert trunkline("ask", QUESTION, "--agent", "billing", "--run", run).code == 0
     assert following.stdout is not None
     event = next(event for line in following.stdout if run in (event := json.loads(line))["subject"])
     following.send_signal(signal.SIGINT)

@@ -451,3 +451,4 @@ async def test_a_decision_about_no_call_disturbs_nobody(bus: Bus, serving: Servi
         await refund.issue()
         assert (await refund.asked()).reason == "approve"
     assert await stray.kinds() == ["decision"]
+    assert (await bus.api("STREAM.INFO.OPS"))["state"]["messages"] == 0

@@ -16,7 +16,10 @@ from tests.conftest import wait_until
 from tests.integration.tools.calls import OneCall, effects
 from tests.platform import Platform
 from trunkline.bus import Bus, LeaseLoop
+from trunkline.bus.registry import TOOLS
+from trunkline.bus.roster import cards_now
 from trunkline.contracts.messages import Result
+from trunkline.contracts.registry import ToolCard
 from trunkline_tools.app import _working
 
 FILE = Path(__file__).with_name("charging.py")
@@ -53,6 +56,11 @@ async def test_a_call_under_way_is_finished(service: Callable[[float], Any], tmp
     reading = OneCall(bus, "linger", {"gate": str(tmp_path / "gate")})
     await under_way(reading)
     os.kill(platform.pid("tools"), signal.SIGTERM)
+
+    async def offers_nothing() -> bool:
+        return await cards_now(bus, TOOLS, ToolCard) == []
+
+    await wait_until(offers_nothing, "the service is leaving")
     (tmp_path / "gate").touch()
     assert (await reading.result()).value == "waited"
     await gone(platform)

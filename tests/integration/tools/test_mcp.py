@@ -123,9 +123,9 @@ async def test_its_tools_are_described_as_ours(stdio: McpServer) -> None:
 
 async def test_a_server_is_not_trusted_to_say_that_it_only_reads(stdio: McpServer) -> None:
     async with McpTools("everything", stdio) as tools:
-        assert {card.effect for card in await tools.describe()} == {"write"}
+        assert {(card.effect, card.retries) for card in await tools.describe()} == {("write", 0)}
     async with McpTools("everything", stdio.model_copy(update={"effect": "read"})) as tools:
-        assert {card.effect for card in await tools.describe()} == {"read"}
+        assert {(card.effect, card.retries) for card in await tools.describe()} == {("read", 2)}
 
 
 async def test_text_is_a_string_and_structured_content_an_object(stdio: McpServer) -> None:
@@ -205,7 +205,7 @@ async def test_a_call_in_flight_when_the_server_dies_fails_clearly(stdio: McpSer
         assert (await ask(tools, "echo", message="the other call has been sent")).error is None
         server_of(tools).send_signal(signal.SIGKILL)
         error = error_of(await call)
-        assert (error.code, error.data["reason"]) == ("tool_failed", "killed")
+        assert (error.code, error.data["reason"], error.data["passing"]) == ("tool_failed", "killed", True)
         assert "not known" in error.hint
         assert (await ask(tools, "echo", message="back")).value == "Echo: back"
 
@@ -281,6 +281,8 @@ def test_without_a_settings_file_there_are_none(tmp_path: Path, monkeypatch: pyt
         ('url = "ftp://y"', "mcp.a.url"),
         ('url = "http://y"\nenv = {A = "b"}', "env is for a command"),
         ('command = ["x"]\nallowed = ["y"]', "mcp.a.allowed"),
+        ('url = "http://y"\nretries = 1', "cannot have retries"),
+        ('url = "http://y"\neffect = "read"\nretries = 99', "a number from 0 to 10"),
         ('command = "x', "cannot be read"),
     ],
 )

@@ -270,6 +270,16 @@ def test_a_cancelled_run_stays_cancelled_unless_it_was_answered_after_all() -> N
         assert run_of(told).status == status
 
 
+@pytest.mark.parametrize("code", ["deadline_passed", "queue_timeout"])
+def test_a_run_that_the_platform_stopped_has_failed(code: str) -> None:
+    story = Story()
+    begin(story)
+    story.tell("cancel.all.0", Cancel(code=code, reason="too late"))
+    assert run_of(story).status == "running"
+    story.tell("answer.client.0", Answer(error=Failure(code=code, message="too late")))
+    assert (run_of(story).status, run_of(story).failure) == ("failed", code)
+
+
 def test_the_first_answer_counts() -> None:
     story = Story()
     one_tool_run(story)

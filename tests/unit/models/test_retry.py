@@ -35,7 +35,7 @@ def asked(tries: Tries, failure: Failure, left: float = FOREVER) -> list[str]:
     following: NextTry | None = NextTry(tries.model, 0.0)
     while following:
         models.append(following.model)
-        tries.asked(following.model)
+        tries.ask(following.model)
         tries.failed()
         following = tries.following(failure, left)
     return models
@@ -93,10 +93,9 @@ def test_the_provider_is_not_asked_before_the_time_it_gave() -> None:
 def test_tries_that_were_made_before_count() -> None:
     """As the log shows them: one try of `a` failed for good, then `b` failed once."""
     tries = Tries(("a", "b"), 1)
-    for model, following in (("a", "b"), ("b", "b")):
-        tries.asked(model)
+    for following in ("b", "b"):
         tries.failed()
-        tries.asked(following)
+        tries.ask(following)
     assert asked(tries, passing()) == ["b"]
     assert (tries.failures, tries.models) == (3, ["a", "b"])
 
@@ -104,6 +103,6 @@ def test_tries_that_were_made_before_count() -> None:
 @pytest.mark.parametrize("model", ["gone", None, 7, ["a"]])
 def test_a_model_that_is_no_longer_in_the_chain_is_passed_over(model: object) -> None:
     tries = Tries(("a", "b"), 1)
-    tries.asked("b")
-    tries.asked(model)
+    tries.ask("b")
+    tries.ask(model)
     assert tries.model == "b"

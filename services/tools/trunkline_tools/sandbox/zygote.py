@@ -109,6 +109,8 @@ class ZygoteSandbox:
             async with asyncio.timeout(order.seconds + GRACE):
                 return await ending
         except TimeoutError:
+            if ending.done() and not ending.cancelled():
+                return ending.result()  # it was this process that stood still
             await self._stop(link)
             return None
         finally:

@@ -1,0 +1,142 @@
+"""By meaning: a few examples of each agent are enough, doubt is said in numbers, and what is nobody's is seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import mean
+
+import numpy as np
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.router.desk import AGENTS, NOBODY, routes
+from trunkline_router.classify import RouteCard
+from trunkline_router.encoder import SentenceEncoder
+from trunkline_router.few_shot import FewShotClassifier
+from trunkline_router.weights import Tensor
+
+ASKED = [(question, name) for name, (_, _, questions) in AGENTS.items() for question in questions]
+
+
+class Counting(SentenceEncoder):
+    """Remembers what it was asked to embed."""
+
+    asked: list[str]
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        self.asked = [*getattr(self, "asked", ()), *texts]
+        return super().embed(texts)
+
+
+@pytest.fixture(scope="module")
+def desk(encoder: SentenceEncoder) -> FewShotClassifier:
+    fitted = FewShotClassifier(encoder)
+    fitted.fit(routes())
+    return fitted
+
+
+def test_questions_go_to_their_agents(desk: FewShotClassifier) -> None:
+    """Four examples each; nine agents. By words alone it is not half of them."""
+    assert mean(desk.classify(question).label == name for question, name in ASKED) > 0.85
+
+
+def test_confidence_is_the_chance_of_being_right(desk: FewShotClassifier) -> None:
+    verdicts = [(desk.classify(question), name) for question, name in ASKED]
+    assert mean(each.confidence for each, _ in verdicts) == pytest.approx(
+        mean(each.label == name for each, name in verdicts), abs=0.2
+    )
+    assert all(each.source == "embedding" and 0 <= sum(each.scores.values()) <= 1 for each, _ in verdicts)
+
+
+def test_what_is_nobodys_gets_no_confidence(desk: FewShotClassifier) -> None:
+    asked = mean(desk.classify(question).confidence for question, _ in ASKED)
+    assert mean(desk.classify(question).confidence for question in NOBODY) < asked / 2
+    assert mean(desk.classify(question).confidence < 0.5 for question in NOBODY) >= 0.8
+
+
+def test_of_what_agents_are_asked_nearly_all_is_let_in(desk: FewShotClassifier) -> None:
+    assert mean(desk.classify(question).label != "" for question, _ in ASKED) >= 0.9
+
+
+def test_an_example_itself_is_certain(desk: FewShotClassifier) -> None:
+    verdict = desk.classify("Where is my parcel?")
+    assert verdict.label == "shipping"
+    assert verdict.confidence > 0.9
+
+
+def test_a_name_that_no_encoder_knows_is_known_by_its_spelling(encoder: SentenceEncoder) -> None:
+    classifier = FewShotClassifier(encoder)
+    classifier.fit(
+        [
+            RouteCard("pumps", "Spare parts", ("Order a QX77-KLM", "Is the ZR-2041 in stock?")),
+            RouteCard("fans", "Spare parts", ("Order a WV13-BNT", "Is the YH-9988 in stock?")),
+        ]
+    )
+    assert classifier.classify("qx77klm please").label == "pumps"
+    assert classifier.classify("one YH9988").label == "fans"
+
+
+def test_descriptions_alone_are_enough_to_begin_with(encoder: SentenceEncoder) -> None:
+    classifier = FewShotClassifier(encoder)
+    classifier.fit([RouteCard(name, AGENTS[name][0]) for name in ("billing", "weather", "developer")])
+    assert classifier.classify("Will it rain in Paris?").label == "weather"
+
+
+def test_a_lonely_agent_is_not_asked_everything(encoder: SentenceEncoder) -> None:
+    classifier = FewShotClassifier(encoder)
+    classifier.fit(routes("weather"))
+    assert classifier.classify("Is it cold in Bergen?").label == "weather"
+    assert classifier.classify("Should I buy shares or bonds?").label == ""
+
+
+@pytest.mark.parametrize("known", [[], [RouteCard("silent", "")]])
+def test_without_routes_there_is_no_label(encoder: SentenceEncoder, known: list[RouteCard]) -> None:
+    classifier = FewShotClassifier(encoder)
+    classifier.fit(routes())
+    classifier.fit(known)
+    assert classifier.classify("hello").label == ""
+    assert classifier.classify("hello").scores == {}
+
+
+def test_fitting_again_forgets_the_former_routes(encoder: SentenceEncoder) -> None:
+    classifier = FewShotClassifier(encoder)
+    classifier.fit(routes())
+    classifier.fit(routes("billing", "travel"))
+    assert set(classifier.classify("where is my parcel").scores) == {"billing", "travel"}
+
+
+def test_only_what_is_new_is_embedded(weights: Path) -> None:
+    encoder = Counting.load(weights)
+    classifier = FewShotClassifier(encoder)
+    classifier.fit(routes("billing", "travel"))
+    encoder.asked = []
+    changed = RouteCard("travel", *AGENTS["travel"][:1], (*AGENTS["travel"][1], "Rent me a car"))
+    classifier.fit([*routes("billing"), changed])
+    assert encoder.asked == ["Rent me a car"]
+    classifier.fit(routes("travel"))
+    encoder.asked = []
+    classifier.fit(routes("billing"))
+    assert len(encoder.asked) == 5
+
+
+def test_too_many_examples_are_thinned_evenly_and_it_is_said(encoder: SentenceEncoder) -> None:
+    classifier = FewShotClassifier(encoder, most_examples=6)
+    with capture_logs() as logs:
+        classifier.fit(routes("billing", "travel"))
+    assert [(each["action"], each["learnt_of_each"], each["examples"]) for each in logs] == [
+        ("examples_left_out", 2, 10)
+    ]
+    assert classifier.classify("I want my money back").label == "billing"
+
+
+def test_scores_are_the_same_however_the_routes_are_ordered(encoder: SentenceEncoder) -> None:
+    one, other = FewShotClassifier(encoder), FewShotClassifier(encoder)
+    one.fit(routes())
+    other.fit(routes()[::-1])
+    for question in ("refund my ticket", "move my meeting", "hello"):
+        first, second = one.classify(question), other.classify(question)
+        assert first.label == second.label
+        np.testing.assert_allclose(
+            [second.scores[name] for name in first.scores], list(first.scores.values()), atol=1e-3
+        )

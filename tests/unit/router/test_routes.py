@@ -1,0 +1,170 @@
+"""What the registry says is learnt beside the work."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.conftest import wait_until
+from trunkline.bus.roster import Roster
+from trunkline.contracts.registry import AgentCard
+from trunkline_router.classify import RouteCard, Verdict
+from trunkline_router.lexical import LexicalClassifier
+from trunkline_router.routes import MOST_CORRECTIONS, Routes
+
+BILLING = AgentCard(agent="billing", worker="1", description="Invoices and refunds", examples=("I want my money back",))
+SHIPPING = AgentCard(agent="shipping", worker="1", description="Parcels", examples=("Where is my parcel?",))
+ANYTHING = AgentCard(agent="anything", worker="1", description="Everything else", generalist=True)
+
+
+class Listed(Roster[AgentCard]):
+    """Says who is there by itself."""
+
+    def __init__(self, *cards: AgentCard) -> None:
+        super().__init__(AgentCard)
+        self.cards: Sequence[AgentCard] = cards
+
+    def expected(self) -> list[AgentCard]:
+        return list(self.cards)
+
+    def now(self, *cards: AgentCard) -> None:
+        self.cards = cards
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+
+class Slow(LexicalClassifier):
+    """Learns only when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.let = threading.Event()
+        self.learning = threading.Event()
+
+    def fit(self, routes: Sequence[RouteCard]) -> None:
+        self.learning.set()
+        assert self.let.wait(20)
+        super().fit(routes)
+
+
+async def test_whoever_is_there_has_been_learnt_on_entering() -> None:
+    routes = Routes(Listed(BILLING, SHIPPING, ANYTHING), LexicalClassifier())
+    async with routes.learning():
+        assert routes.classify("refund my money").label == "billing"
+        assert set(routes.classify("parcel").scores) == {"billing", "shipping"}
+
+
+async def test_while_it_learns_the_old_answers_and_the_loop_goes_on() -> None:
+    roster, slow = Listed(BILLING), Slow()
+    routes = Routes(roster, slow)
+    slow.let.set()
+    async with routes.learning():
+        slow.let.clear()
+        slow.learning.clear()
+        roster.now(BILLING, SHIPPING)
+        await wait_until(slow.learning.is_set, "the learning began")
+        await routes.settled()
+        assert set(routes.classify("where is my parcel").scores) == {"billing"}
+        slow.let.set()
+        await wait_until(lambda: routes.classify("where is my parcel").label == "shipping", "it is learnt")
+
+
+async def test_a_question_waits_for_what_is_new() -> None:
+    roster = Listed(BILLING)
+    routes = Routes(roster, LexicalClassifier())
+    async with routes.learning():
+        roster.now(BILLING, SHIPPING)
+        await routes.settled()
+        assert routes.classify("where is my parcel").label == "shipping"
+
+
+async def test_who_left_gets_nothing_even_before_that_is_learnt() -> None:
+    roster = Listed(BILLING, SHIPPING)
+    routes = Routes(roster, LexicalClassifier())
+    async with routes.learning():
+        roster.cards = [BILLING]
+        verdict = routes.classify("where is my parcel")
+        assert (verdict.label, verdict.confidence) == ("", 0.0)
+
+
+async def test_who_left_without_a_word_is_forgotten() -> None:
+    roster = Listed(BILLING, SHIPPING)
+    routes = Routes(roster, LexicalClassifier())
+    async with routes.learning():
+        roster.cards = [BILLING]
+        await wait_until(lambda: set(routes.classify("parcel").scores) == {"billing"}, "the clock was looked at")
+
+
+async def test_what_does_not_change_is_not_learnt_again() -> None:
+    roster, slow = Listed(BILLING), Slow()
+    slow.let.set()
+    routes = Routes(roster, slow)
+    async with routes.learning():
+        slow.learning.clear()
+        roster.now(
+            BILLING, AgentCard(agent="billing", worker="2", description=BILLING.description, examples=BILLING.examples)
+        )
+        roster.now(BILLING, SHIPPING)
+        await routes.settled()
+        assert slow.learning.is_set()
+        slow.learning.clear()
+        roster.now(SHIPPING, BILLING)
+        await routes.settled()
+        await wait_until(lambda: roster.changed.is_set() or not slow.learning.is_set(), "a look")
+        assert not slow.learning.is_set()
+
+
+async def test_a_correction_is_one_more_example() -> None:
+    routes = Routes(Listed(BILLING, SHIPPING), LexicalClassifier())
+    async with routes.learning():
+        assert routes.classify("customs paperwork").label == ""
+        routes.learn("Which customs paperwork do I need?", "shipping")
+        await routes.settled()
+        assert routes.classify("customs paperwork").label == "shipping"
+
+
+async def test_corrections_do_not_grow_without_end() -> None:
+    routes = Routes(Listed(BILLING), LexicalClassifier())
+    for number in range(2 * MOST_CORRECTIONS):
+        routes.learn(f"question {number}", "billing")
+        routes.learn(f"question {number}", "billing")
+    (route,) = routes._routes()
+    assert route.examples == (
+        *BILLING.examples,
+        *(f"question {n}" for n in range(MOST_CORRECTIONS, 2 * MOST_CORRECTIONS)),
+    )
+
+
+async def test_learning_that_fails_is_said_and_tried_again() -> None:
+    class Broken(LexicalClassifier):
+        broken = False
+
+        def fit(self, routes: Sequence[RouteCard]) -> None:
+            if self.broken:
+                raise RuntimeError("no memory")
+            super().fit(routes)
+
+    roster, broken = Listed(BILLING), Broken()
+    routes = Routes(roster, broken)
+    with capture_logs() as logs:
+        async with routes.learning():
+            broken.broken = True
+            roster.now(BILLING, SHIPPING)
+            await wait_until(lambda: any(each["action"] == "learning_failed" for each in logs), "it is said")
+            assert routes.classify("my money back").label == "billing"
+            broken.broken = False
+            await wait_until(lambda: routes.classify("where is my parcel").label == "shipping", "it is tried again")
+
+
+@pytest.mark.parametrize("label", ["billing", "ghost"])
+async def test_only_live_agents_are_named(label: str) -> None:
+    class Fixed(LexicalClassifier):
+        def classify(self, question: str) -> Verdict:
+            return Verdict(label, 0.9, "fixed", {label: 0.9})
+
+    verdict = Routes(Listed(BILLING), Fixed()).classify("hello")
+    assert verdict == Verdict(*(("billing", 0.9) if label == "billing" else ("", 0.0)), "fixed", {label: 0.9})
