@@ -36,22 +36,30 @@ class Provider:
     questions: list[str] = field(default_factory=list)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
+    _serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[Provider]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
         self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with server:
             yield self
+            for task in self._serving:
+                task.cancel()
+            await asyncio.gather(*self._serving, return_exceptions=True)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer), name="provider")
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             asked = json.loads(await reader.readexactly(length))
             self.questions.append(asked["messages"][-1]["content"])
             await self._answer(self.replies[min(len(self.questions), len(self.replies)) - 1], reader, writer)
-        writer.close()
 
     async def _answer(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if reply.free:
@@ -60,11 +68,11 @@ class Provider:
         await writer.drain()
         if not reply.hold:
             return
-        gone = asyncio.create_task(reader.read(), name="the client leaves")
-        while not gone.done():
-            if reply.trickle:
-                writer.write(reply.trickle)
-            await asyncio.wait([gone], timeout=0.02)
+        while not reader.at_eof():
+            writer.write(reply.trickle)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(0.02):
+                    await reader.read()
         self.left.set()
 
 

@@ -12,7 +12,7 @@ from trunkline.agent import OnDivergence
 FaultKind = Literal["crash", "freeze", "cut", "duplicate", "again", "anew", "cancel"]
 _FAULTS: tuple[FaultKind, ...] = ("crash", "crash", "crash", "freeze", "freeze", "cut", "duplicate", "again", "anew")
 _SOLO = ("", "l", "b", "lb", "l,b", "b,l", "bb", "a", "ll,b", "a,b", "lbl")
-_SHARE = {"solo": 0.62, "fan": 0.19, "chain": 0.19}
+_SHARE = {"solo": 0.7, "fan": 0.15, "chain": 0.15}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Scenario:
 
 def draw(seed: int) -> Scenario:
     chance = random.Random(f"scenario {seed}")
-    runs = chance.choices((1, 2, 3), (0.6, 0.3, 0.1))[0]
+    runs = chance.choices((1, 2, 3), (0.7, 0.22, 0.08))[0]
     asked = tuple(_asked(chance, number) for number in range(1, runs + 1))
     replicated = chance.random() < 0.4
     return Scenario(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
@@ -17,6 +16,7 @@ from trunkline.bus import Bus, LeaseLoop, StoredMessage, recorded
 from trunkline.bus.cancels import Cancels
 from trunkline.bus.consumers import of_tool
 from trunkline.bus.dead import parking
+from trunkline.bus.lease import all_running
 from trunkline.bus.registry import TOOLS, registered
 from trunkline.contracts.attempts import attempt_of
 from trunkline.contracts.errors import BrokenFile, TrunklineError
@@ -48,7 +48,7 @@ def tools_service(settings: ToolsSettings) -> Service:
             cards = _unique(offers, executor_id, settings.tool_beat)
             cancels = await stack.enter_async_context(Cancels().listening(bus))
             executors = [Executor(bus, card, sandbox, cancels, settings.approval_wait) for card, sandbox in cards]
-            await stack.enter_async_context(_working([_loop(executor, settings) for executor in executors]))
+            await stack.enter_async_context(all_running([_loop(executor, settings) for executor in executors]))
             if settings.timers:
                 await stack.enter_async_context(keeping_time(bus, drain_seconds=settings.drain))
             by_key = {f"{tool_token(card.tool)}.{executor_id}": card for card, _ in cards}
@@ -79,22 +79,6 @@ async def _give_up(bus: Bus, message: StoredMessage, key: RunKey, failure: Failu
             return
         message = StoredMessage(str(call.subject), call.sequence, call.at, call.raw)
     await fail_call(bus, message, key, failure)
-
-
-@contextlib.asynccontextmanager
-async def _working(loops: Iterable[LeaseLoop]) -> AsyncIterator[None]:
-    """All of them; on leaving, they finish side by side, so that the time to drain is one for all."""
-    async with contextlib.AsyncExitStack() as together:
-        leaving: list[contextlib.AsyncExitStack] = []
-
-        async def leave() -> None:
-            await asyncio.gather(*(each.aclose() for each in leaving))
-
-        together.push_async_callback(leave)
-        for loop in loops:
-            leaving.append(contextlib.AsyncExitStack())
-            await leaving[-1].enter_async_context(loop.running())
-        yield
 
 
 def _files(settings: ToolsSettings) -> Iterable[tuple[str, Sandbox]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import nats.errors
@@ -330,6 +330,22 @@ class LeaseLoop:
             _, left = await asyncio.wait(self._active, timeout=seconds)
             self._dropping = True
             await _cancelled(list(left))
+
+
+@contextlib.asynccontextmanager
+async def all_running(loops: Iterable[LeaseLoop]) -> AsyncIterator[None]:
+    """Run all of them while inside; on leaving, they finish side by side, so that the time to drain is one for all."""
+    async with contextlib.AsyncExitStack() as together:
+        leaving: list[contextlib.AsyncExitStack] = []
+
+        async def leave() -> None:
+            await asyncio.gather(*(each.aclose() for each in leaving))
+
+        together.push_async_callback(leave)
+        for loop in loops:
+            leaving.append(contextlib.AsyncExitStack())
+            await leaving[-1].enter_async_context(loop.running())
+        yield
 
 
 def _going_nowhere(lease: Lease) -> Exception:

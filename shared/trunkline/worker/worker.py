@@ -16,6 +16,7 @@ from trunkline.bus.cancels import Cancels
 from trunkline.bus.clock import ServerClock
 from trunkline.bus.consumers import of_agent
 from trunkline.bus.dead import parking
+from trunkline.bus.lease import all_running
 from trunkline.bus.registry import AGENTS, TOOLS, registered
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard, ToolCard
@@ -61,8 +62,8 @@ async def working(
         await stack.enter_async_context(others.watching(bus, AGENTS))
         cancels = await stack.enter_async_context(Cancels().listening(bus))
         clock = await stack.enter_async_context(ServerClock().running(bus))
-        for agent in agents:
-            worker = Worker(
+        workers = [
+            Worker(
                 bus=bus,
                 agent=agent,
                 models=models,
@@ -76,19 +77,26 @@ async def working(
                 turn_timeout=settings.turn_timeout,
                 colleagues=partial(_colleagues, others, agent.name),
             )
-            loop = LeaseLoop(
-                bus,
-                of_agent(agent.name, ack_wait=settings.ack_wait),
-                worker.handle,
-                park=parking(bus, "agents", worker.give_up),
-                slots=settings.slots,
-                drain_seconds=settings.drain_seconds,
-            )
-            await stack.enter_async_context(loop.running())
-            await stack.enter_async_context(taking_over(bus, agent.name, worker_id, loop))
+            for agent in agents
+        ]
+        loops = [_loop(worker, settings) for worker in workers]
+        await stack.enter_async_context(all_running(loops))
+        for worker, loop in zip(workers, loops, strict=True):
+            await stack.enter_async_context(taking_over(bus, worker.agent.name, worker_id, loop))
         cards = {f"{agent.name}.{worker_id}": card_of(agent, worker_id, version, settings) for agent in agents}
         await stack.enter_async_context(registered(bus, AGENTS, cards))
         yield
+
+
+def _loop(worker: Worker, settings: WorkerSettings) -> LeaseLoop:
+    return LeaseLoop(
+        worker.bus,
+        of_agent(worker.agent.name, ack_wait=settings.ack_wait),
+        worker.handle,
+        park=parking(worker.bus, "agents", worker.give_up),
+        slots=settings.slots,
+        drain_seconds=settings.drain_seconds,
+    )
 
 
 def _colleagues(others: Roster[AgentCard], agent: str, version: str) -> list[str]:

@@ -203,6 +203,7 @@ async def test_whatever_the_model_sends_is_a_sign_of_life(client: Open, begun: b
     patience = {"timeout_seconds": 1.0, "first_seconds": 0.5, "stall_seconds": 0.5}
     async with Canned(HEAD + begun, trickle=events(trickle).removeprefix(HEAD)).running() as server:
         error = await failure(client(server.url, **patience), asking(MODELS["house"]), pieces.append)
+        await asyncio.wait_for(server.left.wait(), 5)
 
     assert set(pieces) == {""}
     assert "did not answer within 1 s" in error.what

@@ -115,7 +115,8 @@ async def test_a_service_that_drains_is_alive_and_not_ready(tmp_path: Path) -> N
 async def test_clocks_that_are_wrong_do_not_matter(tmp_path: Path, seconds: int) -> None:
     """Router, agents and tools are an hour ahead or behind: a deadline is on the server's clock."""
     (tmp_path / "sitecustomize.py").write_text(SKEWED.format(seconds=seconds))
-    async with running(tmp_path, {"PYTHONPATH": str(tmp_path)}) as (_, bus):
+    found_first = os.pathsep.join(filter(None, [str(tmp_path), os.environ.get("PYTHONPATH")]))
+    async with running(tmp_path, {"PYTHONPATH": found_first}) as (_, bus):
         client = Client(bus)
         assert (await client.ask("in time", agent="plain", deadline=30, timeout=20)).text == "in time"
         with pytest.raises(RunFailed, match="had not ended after") as late:

@@ -16,11 +16,11 @@ from tests.conftest import wait_until
 from tests.integration.tools.calls import OneCall, effects
 from tests.platform import Platform
 from trunkline.bus import Bus, LeaseLoop
+from trunkline.bus.lease import all_running
 from trunkline.bus.registry import TOOLS
 from trunkline.bus.roster import cards_now
 from trunkline.contracts.messages import Result
 from trunkline.contracts.registry import ToolCard
-from trunkline_tools.app import _working
 
 FILE = Path(__file__).with_name("charging.py")
 
@@ -99,5 +99,5 @@ class _Loop:
 
 async def test_all_tools_drain_side_by_side() -> None:
     leaving = asyncio.Barrier(3)
-    async with asyncio.timeout(5), _working([cast("LeaseLoop", _Loop(leaving)) for _ in range(3)]):
+    async with asyncio.timeout(5), all_running([cast("LeaseLoop", _Loop(leaving)) for _ in range(3)]):
         pass

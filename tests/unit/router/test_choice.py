@@ -40,7 +40,8 @@ def cut_off(model: Path) -> None:
         file.truncate(1_000_000)
 
 
-SPOILT: dict[str, Callable[[Path], object]] = {
+Spoil = Callable[[Path], object]
+SPOILT: dict[str, Spoil] = {
     "not installed": lambda model: shutil.rmtree(model.parent),
     "no room for its tensor": cut_off,
     "config.json": lambda model: (model / "config.json").unlink(),
@@ -49,7 +50,7 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize(("reason", "spoil"), SPOILT.items(), ids=SPOILT)
-def test_without_whole_weights_it_routes_by_words(installed: Path, reason: str, spoil: Callable[[Path], object]) -> None:
+def test_without_whole_weights_it_routes_by_words(installed: Path, reason: str, spoil: Spoil) -> None:
     spoil(installed)
     with capture_logs() as logs:
         classifier = best_classifier()
