@@ -24,7 +24,7 @@ class Question(NamedTuple):
 def read_questions(path: Path, *, labelled: bool = True) -> list[Question]:
     """Raises Unusable. Without `labelled`, only the column `text` is needed."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             found = list(_rows(path, csv.DictReader(file), ("text", "category") if labelled else ("text",)))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise Unusable(f"{path} cannot be read: {error}. Give a CSV file in UTF-8.") from error

@@ -62,8 +62,9 @@ class World:
 
     `acked`: runs whose request the bus had acknowledged. `poisoned`: runs of garbage, which end in a failure. `told`:
     what a client got for a run, its text or its failure's code. `paid`: model calls as the model counted them, by run,
-    then by step. `began` and `effects`: tools that began to run, and what they did, by call id. `writes`: tools that
-    must not run twice. `redelivered`: deliveries of calls beyond the first. `ledger`: its events.
+    then by step. By call id, `began` and `effects`: how often tools began to run, and had their effect; `first`: when
+    they first began, in Unix seconds. `writes`: tools that must not run twice. `redelivered`: deliveries of calls that
+    were not their first. `ledger`: its events.
     """
 
     acked: frozenset[str] = frozenset()
@@ -72,6 +73,7 @@ class World:
     paid: Mapping[str, Mapping[str, int]] | None = None
     began: Mapping[str, int] | None = None
     effects: Mapping[str, int] | None = None
+    first: Mapping[str, float] | None = None
     writes: frozenset[str] = frozenset()
     redelivered: int | None = None
     ledger: Sequence[Mapping[str, Any]] | None = None
@@ -130,6 +132,9 @@ def _effect_after_started(run: RunLog, world: World) -> Iterator[Violation]:
             call = run.calls.get(step)
             if call is None or call[0].sequence > event.sequence or call[0].subject.name != event.subject.name:
                 yield _broken(Law.FACTS_FIRST, event, "no call of this tool stands before it")
+        began = (world.first or {}).get(f"{run.key.run}-{step}")
+        if began is not None and began < starts[0][0].at.timestamp():
+            yield _broken(Law.FACTS_FIRST, starts[0][0], "the tool had begun before")
     for event, result in run.of(Result):
         if result.tool in world.writes and result.error is None:
             starts = run.starts.get(event.subject.step, [])

@@ -15,11 +15,11 @@ TOOL_SECONDS = 0.15
 
 
 def tally(book: str) -> None:
-    """Which call, and in whose sandbox: one short write to a file that is appended to, so no line is ever torn."""
+    """Which call, in whose sandbox, when: one short write to a file that is appended to, so no line is ever torn."""
     zygote = Path(f"/proc/{os.getppid()}/stat").read_text()
     executor = zygote.rpartition(")")[2].split()[1]
     with (HERE / book).open("a") as lines:
-        lines.write(f"{call_id()} {executor}\n")
+        lines.write(f"{call_id()} {executor} {time.time():.6f}\n")
 
 
 def effect() -> None:

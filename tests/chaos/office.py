@@ -19,11 +19,14 @@ TOOLS = ("look", "post", "pay")
 
 @dataclass(frozen=True)
 class Marks:
-    """What the world outside has seen: `paid` by run and step, `began` and `effects` by call id."""
+    """What the world outside has seen: `paid` by run and step, `began` and `effects` by call id; `first` is when a call
+    was first begun, in Unix seconds.
+    """
 
     paid: Mapping[str, Mapping[str, int]]
     began: Mapping[str, int]
     effects: Mapping[str, int]
+    first: Mapping[str, float]
 
 
 class Office:
@@ -51,12 +54,15 @@ class Office:
         paid: dict[str, Counter[str]] = defaultdict(Counter)
         for run, step, _process in self._lines("paid"):
             paid[run][step] += 1
-        return Marks(paid, self._count("began"), self._count("effects"))
+        first: dict[str, float] = {}
+        for call, _process, at in self._lines("began"):
+            first[call] = min(float(at), first.get(call, float(at)))
+        return Marks(paid, self._count("began"), self._count("effects"), first)
 
     def executors(self) -> dict[str, list[int]]:
         """Which processes had a call begun, by call id."""
         found: dict[str, list[int]] = defaultdict(list)
-        for call, process in self._lines("began"):
+        for call, process, _at in self._lines("began"):
             found[call].append(int(process))
         return found
 
@@ -65,7 +71,7 @@ class Office:
         return self._count("effects")[call] > 0
 
     def _count(self, book: str) -> Counter[str]:
-        return Counter(call for call, _process in self._lines(book))
+        return Counter(call for call, _process, _at in self._lines(book))
 
     def _lines(self, book: str) -> list[list[str]]:
         file = self.folder / book

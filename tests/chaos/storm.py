@@ -143,6 +143,7 @@ async def _judged(
         paid=marks.paid,
         began=marks.began,
         effects=marks.effects,
+        first=marks.first,
         writes=WRITES,
         redelivered=faults.redeliveries.beyond(calls),
         ledger=await ledger_events(bus),

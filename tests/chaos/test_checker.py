@@ -121,6 +121,7 @@ async def record(folder: Path) -> Recording:
         paid=_paid(asked),
         began=_marks(folder / "began"),
         effects=_marks(folder / "effects"),
+        first={call: float(at) for call, _process, at in _lines(folder / "began")},
         writes=frozenset({"post"}),
         redelivered=0,
         ledger=[_row(message) for message in log.messages],
@@ -162,8 +163,12 @@ def _paid(asked: Sequence[ModelQuery]) -> dict[str, dict[str, int]]:
 
 
 def _marks(file: Path) -> dict[str, int]:
-    calls = [line.split()[0] for line in file.read_text().splitlines()]
+    calls = [call for call, *_ in _lines(file)]
     return {call: calls.count(call) for call in calls}
+
+
+def _lines(file: Path) -> list[list[str]]:
+    return [line.split() for line in file.read_text().splitlines()]
 
 
 def _row(message: StoredMessage) -> dict[str, Any]:
@@ -261,6 +266,10 @@ DOCTORED: dict[str, tuple[Law, Doctor]] = {
         lambda found: found.moved(first(found.run("chief"), Call), first(found.run("chief"), Prompt).sequence + 0.5),
     ),
     "a tool with effects that never was started": (Law.FACTS_FIRST, lambda found: found.without(a_write(found)[1])),
+    "a tool that began before it was started": (
+        Law.FACTS_FIRST,
+        lambda found: found.with_world(first={a_call_of_ours(found): a_write(found)[1].at.timestamp() - 0.001}),
+    ),
     "a start that nobody called for": (Law.FACTS_FIRST, lambda found: found.without(a_write(found)[0])),
     "a model paid without a prompt": (Law.FACTS_FIRST, paid_once_more),
     "a turn opened by another message": (

@@ -54,7 +54,9 @@ def simulate(seed: int, told: Callable[[str], None] | None = None, *, emphasis: 
     with virtual_clocks():
         simulation = Simulation(World(seed, told), replace(draw(seed), **emphasis))
         simulation.run()
-        return simulation.outcome()
+        outcome = simulation.outcome()
+        simulation.clear()
+        return outcome
 
 
 class Simulation:
@@ -100,6 +102,11 @@ class Simulation:
             seconds=self.world.now,
             breach=self.laws.breach,
         )
+
+    def clear(self) -> None:
+        """Let go of everything, so that little is left for the garbage collector to look for."""
+        for each in (*self._gone, *self.hosts.values(), self.world, self._network, self._server, self._faults, self):
+            vars(each).clear()
 
     def _begin(self) -> None:
         self.world.say(f"{self.scenario}")

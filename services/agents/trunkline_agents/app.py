@@ -21,7 +21,8 @@ def agents_service(settings: AgentsSettings) -> Service:
     agents, version = _agents(settings)
     model_settings = ModelSettings.load(settings.config)
     models = open_models(model_settings)
-    for name in {name for agent in agents for name in agent.models}:
+    names = {name for agent in agents for name in agent.models}
+    for name in names:
         models.resolve(name)
     worker = WorkerSettings(
         slots=settings.agent_slots,
@@ -35,6 +36,7 @@ def agents_service(settings: AgentsSettings) -> Service:
     @contextlib.asynccontextmanager
     async def work(bus: Bus) -> AsyncIterator[None]:
         try:
+            await models.prepare(names)
             async with working(bus, agents, models, models.resolve, version=version, settings=worker):
                 yield
         finally:

@@ -158,7 +158,7 @@ def gelu(x: Tensor) -> Tensor:
     """x · Φ(x), Φ by formula 7.1.26 of Abramowitz & Stegun: right to 2e-7."""
     z = np.abs(x)
     z *= np.float32(math.sqrt(0.5))
-    t = 1 / (1 + np.float32(0.33) * z)
+    t = 1 / (1 + np.float32(0.3275911) * z)
     tail = t * np.float32(1.061405429)
     for coefficient in (-1.453152027, 1.421413741, -0.284496736, 0.254829592):
         tail += np.float32(coefficient)

@@ -62,14 +62,18 @@ class Roster(Generic[Card]):
         now = (await stream_info(bus, stream)).now
         task = asyncio.create_task(self._keep_following(bus, stream, now, ready), name=f"watch {bucket}")
         try:
-            async with asyncio.timeout(10):
-                await ready.wait()
+            await self._first_look(ready, bucket)
             yield self
-        except TimeoutError as error:
-            raise BusUnavailable(f"The registry {bucket} cannot be read.", "Try again.") from error
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
+
+    async def _first_look(self, ready: asyncio.Event, bucket: str) -> None:
+        try:
+            async with asyncio.timeout(10):
+                await ready.wait()
+        except TimeoutError as error:
+            raise BusUnavailable(f"The registry {bucket} cannot be read.", "Try again.") from error
 
     def present(self) -> list[Present[Card]]:
         """Cards that are fresh, or late and likely to come back."""

@@ -37,6 +37,10 @@ class ProviderModels:
         model, where = await self._model(query.model)
         return await patiently(query.model, partial(_read, model, where, query), on_text, self._patience)
 
+    async def prepare(self, name: str) -> None:
+        """Import what this model needs. Raises InvalidSettings."""
+        await self._model(name)
+
     async def close(self) -> None:
         await self._http.aclose()
 

@@ -1,7 +1,10 @@
 """Opens the models that the settings name, and sends each query to the one that serves it."""
 
+from __future__ import annotations
+
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -13,11 +16,14 @@ from trunkline.models.port import ModelClient
 from trunkline.models.settings import ModelSettings
 from trunkline.models.tiers import OFFLINE, resolve
 
+if TYPE_CHECKING:
+    from trunkline.models.provider import ProviderModels
+
 INSTALL = "Install `trunkline[models]`."
 
 
 class Models:
-    """All models behind one port. A provider's SDK is imported when its first model is asked.
+    """All models behind one port. A provider's SDK is imported when its first model is prepared or asked.
 
     A provider that keeps failing is left alone for a while.
     """
@@ -25,13 +31,19 @@ class Models:
     def __init__(self, settings: ModelSettings, offline: ModelClient | None = None) -> None:
         self._settings = settings
         self._offline = offline or OfflineModel()
-        self._remote: ModelClient | None = None
+        self._remote: ProviderModels | None = None
         self._opening = asyncio.Lock()
         self._breakers: dict[str, Breaker] = {}
 
     def resolve(self, name: str) -> tuple[str, ...]:
         """The chain of a tier, or the one model, each as `provider:model`. Raises InvalidSettings."""
         return resolve(self._settings, name)
+
+    async def prepare(self, names: Iterable[str]) -> None:
+        """Import what these models need, which takes seconds, before somebody waits for it. Raises InvalidSettings."""
+        for model in {model for name in names for model in self.resolve(name)}:
+            if model.partition(":")[0] != OFFLINE:
+                await (await self._providers()).prepare(model)
 
     @property
     def away(self) -> tuple[str, ...]:
@@ -62,7 +74,7 @@ class Models:
             self._breakers[provider] = Breaker(provider, limits)
         return self._breakers[provider]
 
-    async def _providers(self) -> ModelClient:
+    async def _providers(self) -> ProviderModels:
         """Opened in a thread: importing takes a second, and others have heartbeats to send meanwhile."""
         async with self._opening:
             if self._remote is None:
@@ -70,7 +82,7 @@ class Models:
             return self._remote
 
 
-def _open_providers(settings: ModelSettings) -> ModelClient:
+def _open_providers(settings: ModelSettings) -> ProviderModels:
     try:
         from trunkline.models.provider import ProviderModels
     except ImportError as error:

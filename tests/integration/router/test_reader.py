@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
 from tests.conftest import wait_until
-from trunkline.bus import Bus, append
+from trunkline.bus import Bus, StoredMessage, append, follow
 from trunkline.bus.marks import Mark, keep_mark, read_mark
 from trunkline.bus.streams import stream_info
 from trunkline.contracts.errors import TryAgain
@@ -58,12 +59,19 @@ async def test_who_begins_anew_reads_only_what_may_matter(bus: Bus, monkeypatch:
             return (await read_mark(bus, ROUTER)).sequence == 60
 
         await wait_until(marked, "the mark before the open run")
+    begun: list[int] = []
+
+    def behind(bus: Bus, stream: str, *, after: int, filters: Sequence[str]) -> AsyncIterator[list[StoredMessage]]:
+        begun.append(after)
+        return follow(bus, stream, after=after, filters=filters)
+
+    monkeypatch.setattr(reader, "follow", behind)
     runs = OpenRuns(Limits())
-    anew = Reader(bus, runs)
-    async with anew.reading(nobody_looks):
+    async with Reader(bus, runs).reading(nobody_looks):
         run = runs.get(key)
         assert run
         assert (len(runs), run.first) == (1, 61)
+    assert begun == [60]
 
 
 async def test_a_mark_of_another_log_is_none(bus: Bus) -> None:

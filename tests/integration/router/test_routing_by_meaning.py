@@ -31,7 +31,7 @@ async def test_agents_that_come_are_learnt_and_asked_in_words_that_they_never_us
 
     async with registered(bus, AGENTS, first), routing(bus, routes, settings):
         assert asked("do I need an umbrella in London today") == ("weather", "embedding")
-        assert asked("the pipeline is red again") == ("developer", "embedding")
+        assert asked("deploy version 2.3 to staging") == ("developer", "embedding")
         async with registered(bus, AGENTS, {"accounts.w": card("accounts")}):
             await wait_until(lambda: "accounts" in routes.agents(), "the router hears of the fourth")
             await routes.settled()

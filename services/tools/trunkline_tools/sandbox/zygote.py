@@ -25,6 +25,8 @@ from trunkline_tools.sandbox.verdict import failed, verdict
 
 ISOLATION = "process+rlimits"
 GRACE = 5.0
+CATCH_UP_SECONDS = 1.0
+"""To read what was said while this process stood still: once it goes on, its time-outs come first."""
 UNREADABLE = (
     *(ValueError, TypeError, LookupError, AttributeError),
     *(msgspec.MsgspecError, SchemaError, InvalidName, NotPlainError),
@@ -106,11 +108,10 @@ class ZygoteSandbox:
         """The zygote keeps the time-out; when it does not, it is ended itself."""
         number, ending = link.order(order)
         try:
-            async with asyncio.timeout(order.seconds + GRACE):
-                return await ending
-        except TimeoutError:
-            if ending.done() and not ending.cancelled():
-                return ending.result()  # it was this process that stood still
+            for seconds in (order.seconds + GRACE, CATCH_UP_SECONDS):
+                done, _ = await asyncio.wait([ending], timeout=seconds)
+                if done:
+                    return ending.result()
             await self._stop(link)
             return None
         finally:
