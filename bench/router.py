@@ -43,7 +43,7 @@ class Remembering(SentenceEncoder):
     def embed(self, texts: Sequence[str]) -> Tensor:
         new = [text for text in dict.fromkeys(texts) if text not in self.known]
         self.known.update(zip(new, super().embed(new), strict=True))
-        return np.array([self.known[text] for text in texts]).reshape(len(texts), -1)
+        return np.array([self.known[text] for text in texts]).reshape(len(texts), self.features)
 
 
 @dataclass(frozen=True)

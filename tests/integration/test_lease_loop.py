@@ -10,7 +10,7 @@ from tests.conftest import wait_until
 from trunkline.bus import Bus, Lease, LeaseLoop, append
 from trunkline.bus import lease as lease_module
 from trunkline.bus.consumers import Consumer, ensure_consumer
-from trunkline.contracts.errors import Superseded
+from trunkline.contracts.errors import BusUnavailable, Superseded
 from trunkline.contracts.ids import new_run_id
 from trunkline.contracts.messages import Note
 from trunkline.contracts.subjects import TRUNK, RunKey
@@ -116,6 +116,23 @@ async def test_a_message_that_is_superseded_for_ever_is_parked(bus: Bus, monkeyp
         await wait_until(lambda: bool(parked), "the dead letter")
     assert handled == [1, 2, 3]
     assert parked == ["It was delivered 4 times without getting anywhere."]
+
+
+async def test_a_bus_that_fails_for_long_makes_no_message_poison(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "MAX_DELIVERIES", 2)
+    monkeypatch.setattr(lease_module, "RETRY_SECONDS", (0.01,))
+    monkeypatch.setattr(lease_module, "OUTAGE_SECONDS", 0.01)
+    deliveries: list[int] = []
+
+    async def wait_for_room(lease: Lease) -> None:
+        deliveries.append(lease.delivery)
+        if lease.delivery < 5:
+            raise BusUnavailable("the log is full")
+        await lease.ack()
+
+    async with LeaseLoop(bus, CONSUMER, wait_for_room, park=park_nothing).running():
+        await a_note(bus)
+        await wait_until(lambda: deliveries == [1, 2, 3, 4, 5], "the fifth delivery", seconds=10)
 
 
 async def test_a_handler_that_is_cancelled_from_within_has_failed(bus: Bus) -> None:

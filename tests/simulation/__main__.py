@@ -65,10 +65,13 @@ def _tell(console: Console, seed: int, mutant: str) -> int:
 
 
 def _table(totals: Totals, seconds: float) -> Table:
-    table = Table("seeds", "events", "messages", "takeovers", "crashes", "paid", "virtual time", "seconds")
-    hours = f"{totals.virtual_seconds / 3600:,.0f} h"
-    counted = (totals.seeds, totals.events, totals.messages, totals.takeovers, totals.crashes, totals.paid)
-    table.add_row(*(f"{count:,}" for count in counted), hours, f"{seconds:.1f}")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right")
+    for name in ("seeds", "events", "messages", "takeovers", "crashes", "paid"):
+        table.add_row(f"{getattr(totals, name):,}", "model calls paid" if name == "paid" else name)
+    table.add_row(f"{totals.virtual_seconds / 3600:,.0f}", "hours of virtual time")
+    table.add_row(f"{seconds:.1f}", "seconds")
+    table.add_row(f"{len(totals.breaches):,}", "seeds that break a law")
     return table
 
 

@@ -18,6 +18,7 @@ from tests.simulation.scenario import Scenario
 from tests.simulation.world import Process
 from trunkline.bus import Bus, Lease, LeaseLoop
 from trunkline.bus.cancels import Cancels
+from trunkline.bus.clock import ServerClock
 from trunkline.bus.dead import parking
 from trunkline.bus.lease import Handler, Park
 from trunkline.contracts.dialog import ToolSpec
@@ -129,7 +130,7 @@ def executor(host: Host, scenario: Scenario, tools: Iterable[str], durables: Dur
             reconcile_seconds=5.0 if scenario.reconciles and tool in WRITES else 0.0,
         )
         sandbox = MarkingSandbox(host.process, host.laws, scenario)
-        each = Executor(host.bus, card, sandbox, host.cancels)
+        each = Executor(host.bus, card, sandbox, host.cancels, ServerClock())
         park = parking(host.bus, "tools", partial(fail_call, host.bus))
         host.serve(durables[f"tool-{tool}"], each.handle, park, scenario.slots)
 

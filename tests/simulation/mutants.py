@@ -192,8 +192,11 @@ MUTANTS: dict[str, Mutant] = {
     "an executor goes by its own clock": _mutant(
         laws.NOT_TWICE,
         "_tools.executor",
-        "Executor._not_over",
-        ("await server_now(self.bus, TRUNK)", "datetime.now(UTC)"),
+        "Executor._seconds_left",
+        (
+            "await server_now(self.bus, TRUNK)",
+            "await server_now(self.bus, TRUNK) + timedelta(seconds=asyncio.get_running_loop().skew)",
+        ),
         asked=_ONE_BOOKS,
         faults=_AGAIN,
         executors=2,

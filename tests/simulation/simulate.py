@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from tests.simulation.clock import virtual_clocks
 from tests.simulation.faults import Faults
 from tests.simulation.hosts import Host, executor, worker
 from tests.simulation.jetstream import Durable, JetStream, Log, Stored
@@ -51,12 +50,11 @@ def simulate(seed: int, told: Callable[[str], None] | None = None, *, emphasis: 
     was drawn for the scenario.
     """
     random.seed(seed)  # the product draws its pauses there
-    with virtual_clocks():
-        simulation = Simulation(World(seed, told), replace(draw(seed), **emphasis))
-        simulation.run()
-        outcome = simulation.outcome()
-        simulation.clear()
-        return outcome
+    simulation = Simulation(World(seed, told), replace(draw(seed), **emphasis))
+    simulation.run()
+    outcome = simulation.outcome()
+    simulation.clear()
+    return outcome
 
 
 class Simulation:

@@ -14,6 +14,7 @@ import structlog
 
 from trunkline.bus import Bus, LeaseLoop, StoredMessage, recorded
 from trunkline.bus.cancels import Cancels
+from trunkline.bus.clock import ServerClock
 from trunkline.bus.consumers import of_tool
 from trunkline.bus.dead import parking
 from trunkline.bus.lease import all_running
@@ -47,7 +48,10 @@ def tools_service(settings: ToolsSettings) -> Service:
                 offers += [_besides(offers, own) async for own in _entered(stack, _builtin(), required=True)]
             cards = _unique(offers, executor_id, settings.tool_beat)
             cancels = await stack.enter_async_context(Cancels().listening(bus))
-            executors = [Executor(bus, card, sandbox, cancels, settings.approval_wait) for card, sandbox in cards]
+            clock = await stack.enter_async_context(ServerClock().running(bus))
+            executors = [
+                Executor(bus, card, sandbox, cancels, clock, settings.approval_wait) for card, sandbox in cards
+            ]
             await stack.enter_async_context(all_running([_loop(executor, settings) for executor in executors]))
             if settings.timers:
                 await stack.enter_async_context(keeping_time(bus, drain_seconds=settings.drain))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 
 from msgspec.structs import replace
 
@@ -21,13 +21,12 @@ def arguments_hash(card: ToolCard, state: CallState) -> str:
     return input_hash(card.tool, state.call.arguments)
 
 
-async def ask_first(bus: Bus, card: ToolCard, state: CallState, seconds: float) -> None:
-    """Whether the call may run: somebody says so within `seconds` and before its deadline, or a timer says no.
+async def ask_first(bus: Bus, card: ToolCard, state: CallState, expires: datetime) -> None:
+    """Whether the call may run: somebody says so before `expires` and before its deadline, or a timer says no.
 
     Doing it again asks the same and sets the same timer. Raises BusUnavailable.
     """
     key, subject = RunKey.of(state.event.subject), state.event.subject
-    expires = datetime.now(UTC) + timedelta(seconds=seconds)
     if state.call.deadline:
         expires = min(expires, state.call.deadline)
     asked = replace(_question(card, state), reason="approve", expires=expires)

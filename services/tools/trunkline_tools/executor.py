@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import cached_property
 
 import structlog
 
 from trunkline.bus import Bus, Lease, Recorded, append, fold, last, read_event
 from trunkline.bus.cancels import Cancels
+from trunkline.bus.clock import ServerClock
 from trunkline.bus.streams import server_now
 from trunkline.contracts.attempts import attempt_of, check_step, started_step
 from trunkline.contracts.codec import Event
@@ -49,6 +50,7 @@ class Executor:
     card: ToolCard
     sandbox: Sandbox
     cancels: Cancels
+    clock: ServerClock
     approval_seconds: float = APPROVAL_SECONDS
 
     async def handle(self, lease: Lease) -> None:
@@ -92,14 +94,14 @@ class Executor:
     async def _do(self, state: CallState, lease: Lease) -> Outcome | None:
         """What the call came to; None when that is for others to say, or for later."""
         digest = arguments_hash(self.card, state) if state.decided else ""
-        now = datetime.now(UTC)
+        now = self.clock.now()
         match next_action(self.card, state, holding=lease.sequence, digest=digest, now=now):
             case Leave():
                 return None
             case Finish(value=value, error=error):
                 return Outcome(value=value, error=error, isolation=self.card.isolation)
             case AskFirst():
-                await ask_first(self.bus, self.card, state, self.approval_seconds)
+                await ask_first(self.bus, self.card, state, now + timedelta(seconds=self.approval_seconds))
                 return None
             case Resolve(attempt=attempt):
                 return await self._resolve(state, attempt, lease)
@@ -110,7 +112,8 @@ class Executor:
 
     async def _attempt(self, state: CallState, attempt: int, lease: Lease) -> Outcome | None:
         """Run a tool that must not be run twice; the attempt before is known not to have happened."""
-        if await self._not_over(state, lease):
+        if (seconds := await self._seconds_left(state)) > 0:
+            await lease.retry(seconds)
             return None
         clock = asyncio.get_running_loop().time
         asked_at = clock()
@@ -133,31 +136,30 @@ class Executor:
         place = RunKey.of(subject).step("started", subject.name, started_step(subject.step, attempt))
         return await append(self.bus, place, fact)
 
-    async def _not_over(self, state: CallState, lease: Lease) -> bool:
-        """Whether the newest attempt may still be under way, in an executor that nobody hears of; then come back.
+    async def _seconds_left(self, state: CallState) -> float:
+        """For how long the newest attempt may still be under way, in an executor that nobody hears of.
 
         By the server's clock, which has stamped `started`: this machine's may be wrong.
         """
         if not state.started:
-            return False
+            return 0.0
         over = state.started[state.attempt].at + timedelta(seconds=self.card.timeout_seconds + OVER_SECONDS)
-        seconds = (over - await server_now(self.bus, TRUNK)).total_seconds()
-        if seconds > 0:
-            await lease.retry(seconds)
-        return seconds > 0
+        return (over - await server_now(self.bus, TRUNK)).total_seconds()
 
     async def _resolve(self, state: CallState, attempt: int, lease: Lease) -> Outcome | None:
         """An attempt was begun by somebody who left no result."""
+        seconds = await self._seconds_left(state)  # before it is looked for: what had not happened then may since
         found = await reconciled(self._trying, self.card, state)
         if found is None:
             await ask_what_became(self.bus, self.card, state, attempt)
             return None
-        if not found.done and await self._not_over(state, lease):
+        if not found.done and seconds > 0:
+            await lease.retry(seconds)
             return None
         await note_reconciled(self.bus, self.card, state, attempt, done=found.done)
         if found.done:
             return found.outcome
-        if refused := ended(self.card.tool, state, datetime.now(UTC)):
+        if refused := ended(self.card.tool, state, self.clock.now()):
             return Outcome(error=refused, isolation=self.card.isolation)
         return await self._attempt(state, attempt + 1, lease)
 
@@ -190,7 +192,7 @@ class Executor:
 
     @cached_property
     def _trying(self) -> Trying:
-        return Trying(self.bus, self.card, self.sandbox, self.cancels)
+        return Trying(self.bus, self.card, self.sandbox, self.cancels, self.clock)
 
 
 def _state(called: Event, events: list[Event]) -> CallState:

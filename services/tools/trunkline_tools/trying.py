@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
 from trunkline.bus import Bus, append, recorded
 from trunkline.bus.cancels import Cancels
+from trunkline.bus.clock import ServerClock
 from trunkline.contracts.errors import BusUnavailable, Superseded
 from trunkline.contracts.messages import Cancel, Failure, Note
 from trunkline.contracts.registry import ToolCard
@@ -36,6 +37,7 @@ class Trying:
     card: ToolCard
     sandbox: Sandbox
     cancels: Cancels
+    clock: ServerClock
 
     async def run(self, state: CallState) -> Outcome:
         """What the call came to. A cancelled one is killed, and says so. Raises BusUnavailable, Superseded."""
@@ -57,13 +59,17 @@ class Trying:
                 reconcile=reconcile,
             )
             wait = pause(outcome.error, tries, retries) if outcome.error else None
-            if wait is None or outcome.error is None or _too_late(state, wait):
+            if wait is None or outcome.error is None or self._too_late(state, wait):
                 return outcome
             tries += 1
             note = key.step("note", TOOLS, f"{RETRY}{step}-{tries}")
             if not (await append(self.bus, note, self._note(outcome.error, wait))).own:
                 raise Superseded(f"{self.card.tool} is tried by somebody else")
             await asyncio.sleep(wait)
+
+    def _too_late(self, state: CallState, wait: float) -> bool:
+        deadline = state.call.deadline
+        return deadline is not None and self.clock.now() + timedelta(seconds=wait) > deadline
 
     def _note(self, failure: Failure, wait: float) -> Note:
         data = {
@@ -110,8 +116,3 @@ class Trying:
                     continue
                 if found and isinstance(found.fact, Cancel):
                     return found.fact
-
-
-def _too_late(state: CallState, wait: float) -> bool:
-    deadline = state.call.deadline
-    return deadline is not None and datetime.now(UTC) + timedelta(seconds=wait) > deadline

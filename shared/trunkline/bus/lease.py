@@ -35,7 +35,8 @@ AckWait. Less than two thirds of AckWait: what they held when that began is then
 IDLE_HEARTBEAT_SECONDS = 2.0
 RETRY_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 MAX_DELIVERIES = 12
-"""A message whose handler has failed so often is parked."""
+"""A message whose handler has failed so often is parked; unless it is the bus that fails, as when its disk is full."""
+OUTAGE_SECONDS = 120.0
 MOST_DELIVERIES = MAX_DELIVERIES + 8
 """A message that comes more often is parked unseen: its handler kills the process, or somebody is always ahead."""
 BOUNCE_SECONDS = 1.0
@@ -299,10 +300,15 @@ class LeaseLoop:
             error=str(error) or repr(error),
             exc_info=None if known else error,
         )
-        if lease.delivery >= MAX_DELIVERIES:
+        if lease.delivery < MAX_DELIVERIES:
+            pause = RETRY_SECONDS[min(lease.delivery, len(RETRY_SECONDS)) - 1]
+        elif isinstance(error, BusUnavailable):
+            pause = OUTAGE_SECONDS
+        else:
             await self._give_up(lease, error)
-        elif not lease.settled:
-            await lease.retry(RETRY_SECONDS[min(lease.delivery, len(RETRY_SECONDS)) - 1])
+            return
+        if not lease.settled:
+            await lease.retry(pause)
 
     async def _give_up(self, lease: Lease, error: Exception) -> None:
         """Park the message whole, with its reason, and only then let go of it."""

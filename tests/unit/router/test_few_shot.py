@@ -73,7 +73,8 @@ def test_a_script_that_the_encoder_cannot_read_is_known_by_its_spelling(encoder:
     classifier.fit(
         [RouteCard("billing", "", (f"{much} {bill}", bill)), RouteCard("shipping", "", (f"{where} {parcel}", parcel))]
     )
-    np.testing.assert_allclose(*encoder.embed([bill, parcel]), atol=1e-5)
+    first, second = encoder.embed([bill, parcel])
+    np.testing.assert_allclose(first, second, atol=1e-5)
     assert [classifier.classify(f"{word} {word}").label for word in (bill, parcel)] == ["billing", "shipping"]
 
 
