@@ -13,13 +13,18 @@ from tests.conftest import wait_until
 from tests.fundamentals.conftest import Platform, kinds, routed
 from trunkline import Agent, Run
 from trunkline.bus import Bus, append, fold
+from trunkline.bus.append import Recorded
 from trunkline.bus.consumers import of_agent
-from trunkline.contracts.errors import AlreadyEnded, InvalidName, NotFound
+from trunkline.contracts.errors import AlreadyEnded, BusUnavailable, InvalidName, NotFound
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Parent, Task
+from trunkline.contracts.messages import Answer, Fact, Note, Parent, Task
 from trunkline.contracts.registry import AgentCard
-from trunkline.contracts.subjects import RunKey
+from trunkline.contracts.subjects import ROUTER, RunKey, Subject
+from trunkline.run import ending
+from trunkline.run.state import RunState
 from trunkline.worker import turn
+from trunkline_router import keeper, placing
+from trunkline_router.open_runs import WAITING
 
 
 def sleeper() -> Agent:
@@ -97,6 +102,90 @@ async def test_a_delegated_run_that_is_cancelled_is_a_result_to_the_one_that_ask
         assert (await platform.answer(runs["first"])).text == "second says: sleeper says: cancelled"
 
 
+async def test_the_one_that_asked_is_told_though_the_bus_failed_at_that_moment(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tells, answered = ending.hand_up, asyncio.Event()
+
+    async def fails_first(bus: Bus, state: RunState, parent: Parent) -> None:
+        if not answered.is_set():
+            key = await platform.asked("behind the child's answer", agent="nobody")
+            await platform.answer(key)
+            answered.set()
+            raise BusUnavailable("The bus is away.")
+        await tells(bus, state, parent)
+
+    async with platform.run(passes_on("first", "second"), passes_on("second", "sleeper"), sleeper()):
+        runs = await chain(platform)
+        monkeypatch.setattr(ending, "hand_up", fails_first)
+        await platform.client.cancel(runs["sleeper"].run)
+        assert (await platform.answer(runs["first"])).text == "second says: sleeper says: cancelled"
+    assert answered.is_set()
+
+
+async def test_the_one_that_asked_is_told_by_the_next_router(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    reached = asyncio.Event()
+
+    async def dies(bus: Bus, state: RunState, parent: Parent) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    agents = passes_on("first", "second"), passes_on("second", "sleeper"), sleeper()
+    async with routed(bus) as before, before.run(*agents):
+        runs = await chain(before)
+        with monkeypatch.context() as patched:
+            patched.setattr(ending, "hand_up", dies)
+            await before.client.cancel(runs["sleeper"].run)
+            await reached.wait()
+    assert "answer" in kinds(await fold(bus, runs["sleeper"].everything))
+    async with routed(bus) as after, after.run(*agents):
+        assert (await after.answer(runs["first"])).text == "second says: sleeper says: cancelled"
+
+
+async def test_a_task_that_is_written_behind_the_answer_counts_nowhere(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its publication was under way when the run was ended."""
+    held, go = asyncio.Event(), asyncio.Event()
+
+    async def late(bus: Bus, subject: Subject, fact: Fact, *, whoever: bool = False) -> Recorded:
+        if isinstance(fact, Task) and not held.is_set():
+            held.set()
+            await go.wait()
+        return await append(bus, subject, fact, whoever=whoever)
+
+    monkeypatch.setattr(placing, "append", late)
+    async with routed(bus, router_agent_limit=1) as platform, platform.run(Agent("plain")):
+        key = await platform.asked("hello", agent="plain")
+        await held.wait()
+        await platform.client.cancel(key.run)
+        await platform.answer(key)
+        go.set()
+        await platform.until(key, "task")
+
+        async def let_in() -> bool:
+            answer, _ = await platform.ask("hello", agent="plain")
+            return not answer.startswith("busy")
+
+        await wait_until(let_in, "the agent to be free")
+        found = kinds(await fold(bus, key.everything))
+    assert found.index("answer") < found.index("task")
+
+
+async def test_what_cannot_be_done_now_does_not_keep_others_waiting(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More questions than the keeper has hands wait for a first agent."""
+    monkeypatch.setattr(keeper, "AGAIN_SECONDS", 3600)
+    for _ in range(2 * keeper.HANDS):
+        key = await platform.asked("hello")
+        await append(platform.bus, key.step("note", ROUTER), Note(what=WAITING))
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    await append(platform.bus, key.step("task", "ghost"), Task(text="hello"))
+    await platform.client.cancel(key.run)
+    assert await code_of(platform, key) == "cancelled"
+
+
 async def test_a_run_whose_asker_has_ended_stops(platform: Platform) -> None:
     """Whoever asked for it may have been ended before its task stood on the log."""
     parent = RunKey.checked(new_run_id(), new_conversation_id())
@@ -120,6 +209,13 @@ async def test_a_run_that_has_ended_cannot_be_cancelled(platform: Platform) -> N
     with pytest.raises(InvalidName):
         await platform.client.cancel("a.>")
     assert "cancel" not in kinds(await fold(platform.bus, key.everything))
+
+
+async def test_a_run_that_is_not_there_yet_cannot_be_cancelled(platform: Platform) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    with pytest.raises(NotFound, match="There is no run"):
+        await platform.client.cancel(key.run, key.conversation)
+    assert await fold(platform.bus, key.everything) == []
 
 
 async def test_a_cancelled_run_is_not_paid_for_by_a_worker_that_comes_later(

@@ -13,11 +13,13 @@ from trunkline import Agent, Run
 from trunkline.bus import Bus, append, fold
 from trunkline.bus.streams import stream_info
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Cancel, Task
+from trunkline.contracts.messages import Answer, Cancel, Note, Parent, Task
 from trunkline.contracts.registry import AgentCard
-from trunkline.contracts.subjects import TRUNK, RunKey
+from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey
 from trunkline.models import OfflineModel
 from trunkline.worker import WorkerSettings, working
+from trunkline_router import placing
+from trunkline_router.open_runs import WAITING
 
 
 def sleeper(name: str = "sleeper") -> Agent:
@@ -144,6 +146,28 @@ async def test_nobody_is_there_to_begin_with_it(bus: Bus) -> None:
     assert error is not None
     assert (error.code, "no worker of agent gone is registered" in error.message) == ("queue_timeout", True)
     assert "trunkline run" in error.hint
+
+
+async def test_a_question_whose_turn_has_come_waits_no_longer_for_a_first_agent(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(placing, "PATIENCE", 1000)
+    async with routed(bus, router_queue_seconds=1) as platform:
+        key = await platform.asked("hello")
+        await append(bus, key.step("note", ROUTER), Note(what=WAITING))
+        error = (await platform.answer(key)).error
+    assert error is not None
+    assert error.code == "queue_timeout"
+
+
+async def test_a_delegated_run_whose_asker_was_never_there_ends_too(bus: Bus) -> None:
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    parent = Parent(run=new_run_id(), agent="nobody", step="1")
+    async with routed(bus, router_queue_seconds=0.5) as platform:
+        await append(bus, key.step("task", "ghost"), Task(text="hello", parent=parent))
+        error = (await platform.answer(key)).error
+    assert error is not None
+    assert error.code == "queue_timeout"
 
 
 async def test_a_run_with_which_somebody_has_begun_has_all_its_time(bus: Bus) -> None:

@@ -7,16 +7,18 @@ import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
+from nats.aio.msg import Msg
 
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import Platform
 from tests.fundamentals.test_laws import wait_for_kinds
 from trunkline import Agent, Run
 from trunkline.agent import OnDivergence
+from trunkline.bus import lease as lease_module
 from trunkline.client import Answered
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.subjects import RunKey
-from trunkline.worker import WorkerSettings, working
+from trunkline.worker import WorkerSettings, handover, working
 
 
 def agent_of(version: str, on_divergence: OnDivergence) -> Agent:
@@ -32,13 +34,18 @@ def agent_of(version: str, on_divergence: OnDivergence) -> Agent:
 
 
 @contextlib.asynccontextmanager
-async def worker(platform: Platform, version: str, on_divergence: OnDivergence, slots: int) -> AsyncIterator[None]:
+async def at_work(platform: Platform, agent: Agent, version: str, slots: int) -> AsyncIterator[None]:
     settings = WorkerSettings(slots=slots)
-    agents = [agent_of(version, on_divergence)]
     async with working(
-        platform.bus, agents, platform.model, lambda name: (f"offline:{name}",), version=version, settings=settings
+        platform.bus, [agent], platform.model, lambda name: (f"offline:{name}",), version=version, settings=settings
     ):
         yield
+
+
+def worker(
+    platform: Platform, version: str, on_divergence: OnDivergence, slots: int
+) -> contextlib.AbstractAsyncContextManager[None]:
+    return at_work(platform, agent_of(version, on_divergence), version, slots)
 
 
 async def ask(platform: Platform) -> asyncio.Task[str]:
@@ -69,6 +76,45 @@ async def test_what_becomes_of_a_run_of_the_old_code(
             answers = await asyncio.gather(*askings)
     assert {answer[: len(expected)] for answer in answers} <= {expected, "by the old code"}
     assert any(answer.startswith(expected) for answer in answers)
+
+
+async def test_a_run_waits_for_a_busy_worker_of_the_old_code(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is offered in vain: who offers it keeps it, and it does not become poison."""
+    monkeypatch.setattr(lease_module, "MOST_DELIVERIES", 2)
+    monkeypatch.setattr(lease_module, "BOUNCE_SECONDS", 0.01)
+    monkeypatch.setattr(handover, "OFFER_AGAIN_SECONDS", 0.05)
+    busy, done = asyncio.Event(), asyncio.Event()
+    offers: list[str] = []
+
+    async def count(offer: Msg) -> None:
+        offers.append(offer.subject)
+
+    def sleeping(version: str) -> Agent:
+        agent = Agent("flow", on_divergence="old")
+
+        @agent.flow
+        async def handle(run: Run) -> str:
+            if run.text == "be busy":
+                busy.set()
+                await done.wait()
+                return "done"
+            await run.sleep(2.0 if version == "old" else 2.5)
+            return f"by the {version} code"
+
+        return agent
+
+    await platform.bus.client.subscribe("handover.>", cb=count)
+    async with at_work(platform, sleeping("old"), "old", 1):
+        await wait_until(lambda: "flow" in platform.routes.agents(), "the router knows the agent")
+        asking = await ask(platform)
+        await platform.asked("be busy", agent="flow")
+        await busy.wait()
+        async with at_work(platform, sleeping("new"), "new", 8):
+            await wait_until(lambda: len(offers) > 5, "offers to a worker that has no room")
+            done.set()
+            assert await asking == "by the old code"
 
 
 async def test_without_a_worker_of_the_old_code_the_run_fails_with_both_inputs(platform: Platform) -> None:

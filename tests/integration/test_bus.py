@@ -9,7 +9,7 @@ import pytest
 from tests.conftest import wait_until
 from trunkline.bus import Bus, Lease, LeaseLoop, append, fold, follow, last, provision
 from trunkline.bus.consumers import Consumer, ensure_consumer
-from trunkline.contracts.errors import BusUnavailable
+from trunkline.contracts.errors import BusUnavailable, ModelFailed
 from trunkline.contracts.ids import new_run_id
 from trunkline.contracts.messages import Note, Request, Task
 from trunkline.contracts.subjects import TRUNK, RunKey
@@ -156,7 +156,7 @@ async def test_a_failure_is_delivered_again_later_and_counted(bus: Bus) -> None:
     async def handle(lease: Lease) -> None:
         deliveries.append(lease.delivery)
         if lease.delivery < 3:
-            raise BusUnavailable("not yet")
+            raise ModelFailed("not yet")
         await lease.ack()
 
     consumer = Consumer(TRUNK, "w", ("trunk.*.*.*.note.w.*",))

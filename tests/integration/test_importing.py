@@ -11,13 +11,13 @@ import pytest
 import structlog.testing
 
 from tests.conftest import wait_until
-from trunkline.bus import Bus, StoredMessage, append, fold, follow, provision
+from trunkline.bus import Bus, StoredMessage, append, fold, follow, importing, provision
 from trunkline.bus.consumers import Consumer, ensure_consumer
 from trunkline.bus.importing import Contents, contents_of, import_log
 from trunkline.bus.marks import read_mark
 from trunkline.bus.objects import INLINE_LIMIT
 from trunkline.bus.provision import streams
-from trunkline.bus.record import read_record, record_of
+from trunkline.bus.record import Record, read_record, record_of
 from trunkline.bus.stored import ORIGIN
 from trunkline.bus.streams import IMPORTED_UP_TO, UNFINISHED, sequence_before, stream_info
 from trunkline.contracts.errors import BrokenFile, BusUnavailable, InvalidArguments
@@ -209,6 +209,30 @@ async def test_an_import_that_breaks_off_leaves_an_empty_log(bus: Bus) -> None:
     assert (await provision(bus)).differing == {}
     await imported(bus, await line(1))
     assert len(await log_of(bus)) == 1
+
+
+async def test_an_import_that_breaks_off_leaves_alone_what_another_one_has_finished(
+    bus: Bus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stood still while the other one began anew."""
+    standing, go_on = asyncio.Event(), asyncio.Event()
+    publish = importing._publish
+
+    async def stand_still(to: Bus, records: list[Record]) -> None:
+        if not standing.is_set():
+            standing.set()
+            await go_on.wait()
+        await publish(to, records)
+
+    monkeypatch.setattr(importing, "_publish", stand_still)
+    first = asyncio.create_task(imported(bus, await line(1), await line(2)))
+    await standing.wait()
+    await imported(bus, await line(1), await line(2))
+    go_on.set()
+    with structlog.testing.capture_logs() as said, pytest.raises(BusUnavailable):
+        await first
+    assert [each["action"] for each in said] == ["import_left"]
+    assert [message.sequence for message in await log_of(bus)] == [1, 2]
 
 
 async def test_while_an_import_is_unfinished_nobody_works_reads_or_writes(bus: Bus) -> None:

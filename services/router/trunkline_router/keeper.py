@@ -2,7 +2,8 @@
 
 | the log says of a run without an answer | so the keeper |
 |---|---|
-| it is to stop | ends it |
+| it is to stop | ends it, and tells the run that asked for it |
+| its task was written after its answer | forgets it |
 | the run that asked for it has ended | has it stop |
 | it waits for its turn, and no earlier question of its conversation is left | has it routed |
 | nobody began with it in time, or its deadline has passed | has it stop, and says what it waited for |
@@ -58,6 +59,7 @@ class Keeper:
         self._route = route
         self._queue_seconds = queue_seconds
         self._touched = asyncio.Event()
+        self._put_off: set[RunKey] = set()
         self._alarm: datetime | None = None
         self._rearmed = asyncio.Event()
 
@@ -112,40 +114,58 @@ class Keeper:
             self._open.forget(run.key)
         except TryAgain as error:
             log.info("will look after it again", action="keep_again", run=run.key.run, reason=str(error))
-            await self._later(run)
+            self._later(run.key)
         except Exception as error:
             log.error("cannot look after a run", action="keep_failed", run=run.key.run, exc_info=error)
-            await self._later(run)
+            self._later(run.key)
 
-    async def _later(self, run: OpenRun) -> None:
-        await asyncio.sleep(AGAIN_SECONDS)
-        self._open.touched[run.key] = None
+    def _later(self, key: RunKey) -> None:
+        if key not in self._put_off:
+            self._put_off.add(key)
+            asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, key)
+
+    def _again(self, key: RunKey) -> None:
+        self._put_off.discard(key)
+        if key in self._open:
+            self._open.touched[key] = None
+            self._touched.set()
 
     async def _do(self, run: OpenRun) -> None:
         now = self._clock.now()
         if run.cancel:
             await self._end(run, run.cancel)
-        elif run.parent and run.parent not in self._open:
-            await self._follow_parent(run, run.parent)
+        elif await self._is_over(run):
+            self._open.forget(run.key)
+        elif await self._is_orphan(run):
+            await self._stop(run, Cancel(reason="The run that asked for it has ended."))
         elif run.deadline <= now:
             events = await fold(self._bus, run.key.everything)
             await self._stop(run, out_of_time(run, events, self._open.children(run.key)))
-        elif run.parked and not run.placed and not self._open.earlier(run):
-            await self._route(run)
         elif run.due <= now:
             await self._end_of_queue(run)
+        elif run.parked and not run.placed and not self._open.earlier(run):
+            await self._route(run)
 
     async def _end(self, run: OpenRun, cancel: Cancel) -> None:
         log.info("ended", action="run_ended", run=run.key.run, code=cancel.code, reason=cancel.reason)
         await end_run(self._bus, run.key, cancelled(cancel), at_least=run.placed)
+        self._open.forget(run.key)
 
     async def _stop(self, run: OpenRun, cancel: Cancel) -> None:
         await append(self._bus, run.key.cancel, cancel)
 
-    async def _follow_parent(self, run: OpenRun, parent: RunKey) -> None:
+    async def _is_over(self, run: OpenRun) -> bool:
+        """Whether it has an answer already: a task that was written behind that one brings a run back without its
+        request, and no answer removes it any more.
+        """
+        return not run.asked and await self._is_answered(run.key)
+
+    async def _is_orphan(self, run: OpenRun) -> bool:
         """Nobody waits for a delegated run any more when the one that asked for it has its answer."""
-        if await last(self._bus, parent.step("answer", CLIENT).any_name):
-            await self._stop(run, Cancel(reason="The run that asked for it has ended."))
+        return run.parent is not None and run.parent not in self._open and await self._is_answered(run.parent)
+
+    async def _is_answered(self, key: RunKey) -> bool:
+        return await last(self._bus, key.step("answer", CLIENT).any_name) is not None
 
     async def _end_of_queue(self, run: OpenRun) -> None:
         events = await fold(self._bus, run.key.everything)

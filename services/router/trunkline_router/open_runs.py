@@ -181,8 +181,8 @@ class OpenRuns:
         if task.parent and TOKEN.fullmatch(task.parent.run):
             run.parent = RunKey(key.tenant, key.conversation, task.parent.run)
             self._children[run.parent][key] = run
-            if run.parent not in self._runs:
-                self.touched[key] = None
+        if not run.asked and run.parent not in self._runs:
+            self.touched[key] = None
 
     def _run(self, key: RunKey, sequence: int, at: datetime, deadline: datetime | None) -> OpenRun:
         run = self._runs.get(key)
@@ -193,9 +193,14 @@ class OpenRuns:
         return run
 
     def _ended(self, key: RunKey, at: datetime) -> None:
+        """One that was told to stop stays while its parent is open: until the keeper has told that and forgets it."""
         if agent := self._counted.get(key):
             self.pace.answered(agent, at)
-        self.forget(key)
+        run = self._runs.get(key)
+        if run and run.cancel and run.parent in self._runs:
+            self._discount(key)
+        else:
+            self.forget(key)
         self.touched.update(dict.fromkeys(self._children.get(key, {})))
         if others := self._conversations.get(_conversation(key)):
             self.touched[next(iter(others))] = None

@@ -79,4 +79,4 @@ def _tools(events: Iterable[Event]) -> str:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds:g} s" if seconds < 120 else str(timedelta(seconds=round(seconds)))
+    return f"{round(seconds, 1):g} s" if seconds < 120 else str(timedelta(seconds=round(seconds)))

@@ -69,6 +69,8 @@ class Reader:
 
     async def _until_caught_up(self) -> None:
         while not self._caught_up.is_set():
+            if self._bus.lost.is_set():
+                raise BusUnavailable("The connection to the bus was lost before the log was read.", "Try again.")
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(SAY_SECONDS):
                     await self._caught_up.wait()

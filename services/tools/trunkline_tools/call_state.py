@@ -103,7 +103,8 @@ def next_action(card: ToolCard, state: CallState, *, holding: int, digest: str, 
         return _after_attempt(card, state, digest, now)
     if refused := ended(card.tool, state, now):
         return Finish(error=refused)
-    return _before_first(card, state, digest, now) if card.approve else Run(1)
+    asked_for = 0 in state.decided or 0 in state.unasked  # by an executor whose file said that a person must decide
+    return _before_first(card, state, digest, now) if card.approve or asked_for else Run(1)
 
 
 def ended(tool: str, state: CallState, now: datetime) -> Failure | None:

@@ -32,8 +32,10 @@ from trunkline_tools.trying import Trying
 log = structlog.get_logger("trunkline.tools")
 
 APPROVAL_SECONDS = 3600.0
-BEGIN_SECONDS = 2.0
-"""Within which an attempt must begin after its `started` was asked for: a process that was frozen leaves it."""
+BEGIN_SECONDS = 5.0
+"""Within which an attempt must begin after its `started` was asked for: a process that was frozen leaves it. That is
+long enough for an acknowledgement that was lost, and asked for again.
+"""
 OVER_SECONDS = BEGIN_SECONDS + 3.0
 """How long after its time-out an attempt is over for certain, also in an executor that nobody hears of any more."""
 RECORD_SECONDS = 600.0
@@ -56,15 +58,20 @@ class Executor:
     async def handle(self, lease: Lease) -> None:
         """Raises WireViolation, BusUnavailable; Superseded when somebody else is at it."""
         event = await read_event(self.bus, lease.message)
+        with self.cancels.of(event.subject.run) as stop:
+            await self._handle(event, lease, stop)
+
+    async def _handle(self, event: Event, lease: Lease, stop: asyncio.Event) -> None:
+        """`stop` is set when it is heard that the run is to stop, from before the log was looked at."""
         called = await self._call_of(event)
         if called is None:
             await lease.ack()
             return
-        if lease.fresh and called is event and not self.card.approve:
+        if lease.fresh and called is event and self.card.repeatable and not self.card.approve:
             state = _state(called, [])
         else:
             state = await self._look(called, lease.sequence)
-        outcome = await self._do(state, lease)
+        outcome = await self._do(state, lease, stop)
         if outcome is not None:
             await self._record(state, outcome)
         if not lease.settled:
@@ -91,7 +98,7 @@ class Executor:
         state.finished = state.finished or await last(self.bus, str(target)) is not None
         return state
 
-    async def _do(self, state: CallState, lease: Lease) -> Outcome | None:
+    async def _do(self, state: CallState, lease: Lease, stop: asyncio.Event) -> Outcome | None:
         """What the call came to; None when that is for others to say, or for later."""
         digest = arguments_hash(self.card, state) if state.decided else ""
         now = self.clock.now()
@@ -104,13 +111,13 @@ class Executor:
                 await ask_first(self.bus, self.card, state, now + timedelta(seconds=self.approval_seconds))
                 return None
             case Resolve(attempt=attempt):
-                return await self._resolve(state, attempt, lease)
+                return await self._resolve(state, attempt, lease, stop)
             case Run() if self.card.repeatable:
-                return await self._trying.run(state)
+                return await self._trying.run(state, stop)
             case Run(attempt=attempt):
-                return await self._attempt(state, attempt, lease)
+                return await self._attempt(state, attempt, lease, stop)
 
-    async def _attempt(self, state: CallState, attempt: int, lease: Lease) -> Outcome | None:
+    async def _attempt(self, state: CallState, attempt: int, lease: Lease, stop: asyncio.Event) -> Outcome | None:
         """Run a tool that must not be run twice; the attempt before is known not to have happened."""
         if (seconds := await self._seconds_left(state)) > 0:
             await lease.retry(seconds)
@@ -119,12 +126,12 @@ class Executor:
         asked_at = clock()
         mark = await self._start(state, attempt, lease.delivery)
         if not mark.own and lease.fresh and not state.started:
-            return await self._do(await self._look(state.event, mark.sequence), lease)
+            return await self._do(await self._look(state.event, mark.sequence), lease, stop)
         if not mark.own:
             raise Superseded(f"attempt {attempt} of {self.card.tool} was begun by somebody else")
         if clock() - asked_at > BEGIN_SECONDS:
             raise Superseded(f"attempt {attempt} of {self.card.tool} would begin too late")
-        outcome = await self._trying.run(state)
+        outcome = await self._trying.run(state, stop)
         if outcome.error and outcome.error.data.get("reason") in EFFECT_UNKNOWN:
             return await self._cleared_up(state, attempt, outcome, outcome.error)
         return outcome
@@ -146,7 +153,7 @@ class Executor:
         over = state.started[state.attempt].at + timedelta(seconds=self.card.timeout_seconds + OVER_SECONDS)
         return (over - await server_now(self.bus, TRUNK)).total_seconds()
 
-    async def _resolve(self, state: CallState, attempt: int, lease: Lease) -> Outcome | None:
+    async def _resolve(self, state: CallState, attempt: int, lease: Lease, stop: asyncio.Event) -> Outcome | None:
         """An attempt was begun by somebody who left no result."""
         seconds = await self._seconds_left(state)  # before it is looked for: what had not happened then may since
         found = await reconciled(self._trying, self.card, state)
@@ -161,7 +168,7 @@ class Executor:
             return found.outcome
         if refused := ended(self.card.tool, state, self.clock.now()):
             return Outcome(error=refused, isolation=self.card.isolation)
-        return await self._attempt(state, attempt + 1, lease)
+        return await self._attempt(state, attempt + 1, lease, stop)
 
     async def _cleared_up(self, state: CallState, attempt: int, outcome: Outcome, failure: Failure) -> Outcome:
         """An attempt of our own was ended, or died: its failure says what is known of its effect."""
@@ -192,7 +199,7 @@ class Executor:
 
     @cached_property
     def _trying(self) -> Trying:
-        return Trying(self.bus, self.card, self.sandbox, self.cancels, self.clock)
+        return Trying(self.bus, self.card, self.sandbox, self.clock)
 
 
 def _state(called: Event, events: list[Event]) -> CallState:

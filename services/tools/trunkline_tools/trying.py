@@ -11,7 +11,6 @@ from typing import Any
 import structlog
 
 from trunkline.bus import Bus, append, recorded
-from trunkline.bus.cancels import Cancels
 from trunkline.bus.clock import ServerClock
 from trunkline.contracts.errors import BusUnavailable, Superseded
 from trunkline.contracts.messages import Cancel, Failure, Note
@@ -36,13 +35,14 @@ class Trying:
     bus: Bus
     card: ToolCard
     sandbox: Sandbox
-    cancels: Cancels
     clock: ServerClock
 
-    async def run(self, state: CallState) -> Outcome:
-        """What the call came to. A cancelled one is killed, and says so. Raises BusUnavailable, Superseded."""
+    async def run(self, state: CallState, stop: asyncio.Event) -> Outcome:
+        """What the call came to. `stop` is set once it is heard that the run is to stop; such a call is killed, and
+        says so. Raises BusUnavailable, Superseded.
+        """
         retries = self.card.retries if self.card.repeatable else 0
-        return await self._heeding_cancel(state, self._tries(state, retries, self.card.timeout_seconds))
+        return await self._heeding_cancel(state, stop, self._tries(state, retries, self.card.timeout_seconds))
 
     async def reconcile(self, state: CallState) -> Outcome:
         """What the tool's reconcile function says; it only looks, so it may be tried again. Raises BusUnavailable."""
@@ -80,25 +80,26 @@ class Trying:
         }
         return Note(what="retry", data=data)
 
-    async def _heeding_cancel(self, state: CallState, work: Coroutine[Any, Any, Outcome]) -> Outcome:
+    async def _heeding_cancel(
+        self, state: CallState, stop: asyncio.Event, work: Coroutine[Any, Any, Outcome]
+    ) -> Outcome:
         """The work's outcome; when the run is cancelled meanwhile, the work is broken off, as by `asyncio.timeout`."""
         key, working = RunKey.of(state.event.subject), asyncio.current_task()
         said: list[Cancel] = []
-        with self.cancels.of(key.run) as stop:
 
-            async def break_off() -> None:
-                said.append(await self._recorded_cancel(key, stop))
-                if working:
-                    working.cancel()
+        async def break_off() -> None:
+            said.append(await self._recorded_cancel(key, stop))
+            if working:
+                working.cancel()
 
-            stopping = asyncio.create_task(break_off(), name=f"stop {key.run}")
-            try:
-                return await work
-            except asyncio.CancelledError:
-                if not said or (working and working.uncancel() > 0):  # this process is to stop
-                    raise
-            finally:
-                stopping.cancel()
+        stopping = asyncio.create_task(break_off(), name=f"stop {key.run}")
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not said or (working and working.uncancel() > 0):  # this process is to stop
+                raise
+        finally:
+            stopping.cancel()
         failure = refusals.cancelled(self.card.tool, said[0], running=True)
         return Outcome(error=failure, isolation=self.card.isolation)
 

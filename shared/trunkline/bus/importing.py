@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
 import orjson
@@ -80,12 +81,13 @@ async def import_log(bus: Bus, file: IO[bytes], contents: Contents, report: Repo
     Raises InvalidArguments when there is something on the log, BusUnavailable.
     """
     declared = await _empty_log(bus)
+    created = ""
     try:
-        await _make(bus, _open_for_import(declared, contents))
+        created = await _make(bus, _open_for_import(declared, contents))
         await _write(bus, file, report)
         await _finish(bus, declared, contents)
     except BaseException:
-        await _undo(bus, declared)
+        await _undo(bus, declared, created)
         raise
 
 
@@ -119,10 +121,11 @@ def _open_for_import(declared: dict[str, Any], contents: Contents) -> dict[str, 
     }
 
 
-async def _make(bus: Bus, config: dict[str, Any]) -> None:
-    """The log anew, with these settings."""
+async def _make(bus: Bus, config: dict[str, Any]) -> str:
+    """The log anew, with these settings; when it was created, as the server says it."""
     await _delete(bus)
-    await _api(bus, f"STREAM.CREATE.{TRUNK}", config)
+    created: str = (await _api(bus, f"STREAM.CREATE.{TRUNK}", config))["created"]
+    return created
 
 
 async def _delete(bus: Bus) -> None:
@@ -188,8 +191,15 @@ async def _finish(bus: Bus, declared: dict[str, Any], contents: Contents) -> Non
     await _api(bus, f"STREAM.UPDATE.{TRUNK}", declared | {"first_seq": contents.first, "metadata": metadata})
 
 
-async def _undo(bus: Bus, declared: dict[str, Any]) -> None:
+async def _undo(bus: Bus, declared: dict[str, Any], created: str) -> None:
+    """An empty log again; unless it is another one by now, which somebody else may have filled."""
     try:
+        if await _taken(bus, created):
+            log.warning(
+                "the import broke off; the log is not the one that it began with, and is left as it is",
+                action="import_left",
+            )
+            return
         await _make(bus, declared)
     except BusUnavailable as error:
         log.warning(
@@ -199,6 +209,13 @@ async def _undo(bus: Bus, declared: dict[str, Any]) -> None:
         )
     else:
         log.warning("the import broke off; the log is empty again", action="import_undone")
+
+
+async def _taken(bus: Bus, created: str) -> bool:
+    """Whether there is a log that is not, or no longer, the unfinished one of then."""
+    info = await find_stream(bus, TRUNK)
+    ours = info is None or (info.imported is None and bool(created) and info.created == datetime.fromisoformat(created))
+    return not ours
 
 
 async def _api(bus: Bus, call: str, body: dict[str, Any] | None = None) -> dict[str, Any]:

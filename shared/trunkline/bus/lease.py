@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -35,8 +36,9 @@ AckWait. Less than two thirds of AckWait: what they held when that began is then
 IDLE_HEARTBEAT_SECONDS = 2.0
 RETRY_SECONDS = (0.2, 0.5, 1, 2, 4, 8, 15, 30)
 MAX_DELIVERIES = 12
-"""A message whose handler has failed so often is parked; unless it is the bus that fails, as when its disk is full."""
-OUTAGE_SECONDS = 120.0
+"""A message whose handler has failed so often is parked. That the bus was away counts for nothing: the message is kept
+meanwhile, and tried again here.
+"""
 MOST_DELIVERIES = MAX_DELIVERIES + 8
 """A message that comes more often is parked unseen: its handler kills the process, or somebody is always ahead."""
 BOUNCE_SECONDS = 1.0
@@ -184,7 +186,7 @@ class LeaseLoop:
         self._pulls: _Pulls | None = None
         self._anew = False
         self._created_at = 0
-        self._draining = False
+        self._draining = asyncio.Event()
         self._dropping = False
 
     @contextlib.asynccontextmanager
@@ -200,7 +202,7 @@ class LeaseLoop:
         try:
             yield self
         finally:
-            self._draining = True
+            self._draining.set()
             self._bus.on_reconnect.remove(self._pull_anew)
             await _cancelled(loops[:1])
             if self._pulls is not None:
@@ -249,18 +251,26 @@ class LeaseLoop:
         self._refill.set()
 
     async def receive(self, message: Msg) -> None:
-        """Work on a delivered message, unless there is no slot for it."""
+        """Work on a message that was pulled; it comes again soon when there is no slot for it."""
         lease = Lease(self._bus, message, self._created_at)
+        if not self._take(lease):
+            await lease.retry(BOUNCE_SECONDS)
+
+    def take(self, message: Msg) -> bool:
+        """Work on a message that somebody else was delivered; False, and nothing is done, when there is no slot."""
+        return self._take(Lease(self._bus, message, self._created_at))
+
+    def _take(self, lease: Lease) -> bool:
         held = self._held(lease)
         if held is not None:
             held.renew(lease)
-            return
-        if self._draining or len(self._active) >= self._slots:
-            await lease.retry(BOUNCE_SECONDS)
-            return
+            return True
+        if self._draining.is_set() or len(self._active) >= self._slots:
+            return False
         task = asyncio.create_task(self._work(lease), name=f"{self._consumer.name} {lease.sequence}")
         self._active[task] = lease
         task.add_done_callback(self._finished)
+        return True
 
     def _held(self, lease: Lease) -> Lease | None:
         """The one under which we work on this very message: what it has paid for must not be paid again beside it."""
@@ -278,7 +288,7 @@ class LeaseLoop:
             await self._give_up(lease, _going_nowhere(lease))
             return
         try:
-            await self._handler(lease)
+            await self._handle(lease)
         except asyncio.CancelledError:
             if self._dropping:
                 raise
@@ -290,6 +300,26 @@ class LeaseLoop:
         except Exception as error:  # noqa: BLE001  # whatever it is, the message must not be lost
             await self._try_later(lease, error)
 
+    async def _handle(self, lease: Lease) -> None:
+        """Kept and tried again while the bus is away: an outage uses up no deliveries, however long it takes."""
+        for pause in itertools.chain(RETRY_SECONDS, itertools.repeat(RETRY_SECONDS[-1])):
+            try:
+                await self._handler(lease)
+            except BusUnavailable as error:
+                subject = lease.message.subject
+                log.warning("the bus failed", action="outage", subject=subject, seconds=pause, error=str(error))
+                if lease.settled or await self._drains_within(pause):
+                    raise
+                lease.fresh = False
+            else:
+                return
+
+    async def _drains_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._draining.wait()
+        return self._draining.is_set()
+
     async def _try_later(self, lease: Lease, error: Exception) -> None:
         known = isinstance(error, TryAgain)
         log.warning(
@@ -300,15 +330,10 @@ class LeaseLoop:
             error=str(error) or repr(error),
             exc_info=None if known else error,
         )
-        if lease.delivery < MAX_DELIVERIES:
-            pause = RETRY_SECONDS[min(lease.delivery, len(RETRY_SECONDS)) - 1]
-        elif isinstance(error, BusUnavailable):
-            pause = OUTAGE_SECONDS
-        else:
+        if lease.delivery >= MAX_DELIVERIES and not isinstance(error, BusUnavailable):
             await self._give_up(lease, error)
-            return
-        if not lease.settled:
-            await lease.retry(pause)
+        elif not lease.settled:
+            await lease.retry(RETRY_SECONDS[min(lease.delivery, len(RETRY_SECONDS)) - 1])
 
     async def _give_up(self, lease: Lease, error: Exception) -> None:
         """Park the message whole, with its reason, and only then let go of it."""

@@ -52,7 +52,7 @@ async def _letters(url: str, service: str, limit: int, *, as_json: bool) -> None
         if found:
             _show(found)
         else:
-            err().print(text(("No dead letters.", "faint")))
+            err().print(text((f"No dead letters of {service}." if service else "No dead letters.", "faint")))
         await _mention_advisories(bus)
 
 

@@ -42,7 +42,8 @@ def done(
     as_json: Json = False,
 ) -> None:
     """It happened: the run goes on with the value, and nothing is run again."""
-    _decide(url, call, "done", by, "Its run goes on with that value.", as_json=as_json, value=_json(value))
+    given = _json(value)
+    _decide(url, call, "done", by, f"Its run goes on with the value {value.strip()}.", as_json=as_json, value=given)
 
 
 def not_done(call: Call, by: By = "", url: Url = "", as_json: Json = False) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from trunkline.contracts.subjects import RunKey
 
 LABEL = 15
+NARROWEST = 20
 PAYLOAD_LINES = 40
 HIDDEN = frozenset(("id", "v", "kind", "traceparent", "input_hash", "turn", "version", "executor", "agent"))
 """Of a payload: what stands above it already, and what only recovery needs."""
@@ -59,8 +60,10 @@ def _go_on() -> bool:
     import click
 
     err().print("  — any key: next step, q: leave —", style="faint", end="\r")
-    pressed = click.getchar()
-    err().print(" " * 40, end="\r")
+    try:
+        pressed = click.getchar()
+    finally:
+        err().print(" " * 40, end="\r")
     return pressed.lower() not in ("q", "\x03", "\x1b")
 
 
@@ -162,7 +165,7 @@ def _shown(step: dict[str, Any], number: int, of: int) -> Iterator[Text]:
 
 def _value(indent: str, label: str, value: object) -> Iterator[Text]:
     written = value if isinstance(value, str) else orjson.dumps(value, option=_json_style(value), default=str).decode()
-    first, *rest = clean(written, lines=True).split("\n") or [""]
+    first, *rest = _wrapped(clean(written, lines=True), len(indent) + LABEL)
     yield text((f"{indent}{label:<{LABEL}}", "faint"), first)
     for line in rest[: PAYLOAD_LINES - 1]:
         yield text(indent, " " * LABEL, line)
@@ -170,6 +173,14 @@ def _value(indent: str, label: str, value: object) -> Iterator[Text]:
         yield text(
             (f"{indent}{'':<{LABEL}}… {len(rest) - PAYLOAD_LINES + 1} more lines: --json has all of it", "faint")
         )
+
+
+def _wrapped(written: str, before: int) -> list[str]:
+    """Its lines, none wider than what the terminal has left of `before`: what was said is not cut short."""
+    from rich.text import Text
+
+    width = max(NARROWEST, out().width - before)
+    return [line.plain.rstrip() for line in Text(written).wrap(out(), width)] or [""]
 
 
 def _json_style(value: object) -> int:

@@ -48,7 +48,7 @@ async def _join(file: Path, told: Told, *, verbose: bool) -> int:
     joining = Joining(file, declared, told, screen.tell)
 
     async def inside(bus: Bus) -> int:
-        _say_registered(declared, routed=await has_router(bus))
+        _say_registered(declared, told.url, routed=await has_router(bus))
         await joining.until_all_gave_up()
         return 2
 
@@ -56,11 +56,9 @@ async def _join(file: Path, told: Told, *, verbose: bool) -> int:
     return await screen.accompany(joining, inside)
 
 
-def _say_registered(declared: Declared, *, routed: bool) -> None:
-    from rich.text import Text
-
+def _say_registered(declared: Declared, url: str, *, routed: bool) -> None:
     from trunkline.cli.console import out
-    from trunkline.cli.next_steps import quoted
+    from trunkline.cli.next_steps import quoted, try_next
 
     names = [agent.name for agent in declared.agents]
     if names:
@@ -70,8 +68,7 @@ def _say_registered(declared: Declared, *, routed: bool) -> None:
         if not routed:
             out().print(f"  No router answers on this bus yet: until one does, {its} questions wait.", style="warn")
         for example in [agent.examples[0] for agent in declared.agents if agent.examples][:1]:
-            out().print("\n  Try next, in another terminal", style="bold")
-            out().print(Text(f"    trunkline ask {quoted(example)}", style="cyan"), soft_wrap=True)
+            try_next(out(), [f"trunkline ask {quoted(example)}"], url=url)
     else:
         out().print(f"\n  {_listed(list(declared.tools))} can be called by every agent that lists it.", soft_wrap=True)
     out().print("\n  Ctrl-C drains and leaves.\n", style="dim")

@@ -46,11 +46,25 @@ async def on_trunkline(url: str) -> AsyncIterator[Bus]:
 def _log(level: int) -> None:
     """What the libraries log goes to stderr, a line each, and only when it matters."""
     structlog.configure(
-        processors=[structlog.processors.add_log_level, _line],
+        processors=[structlog.processors.add_log_level, _unreadable_once(), _line],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+def _unreadable_once() -> structlog.typing.Processor:
+    """What cannot be read is met again with every run of its conversation: one line is enough."""
+    told: set[str] = set()
+
+    def processor(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event.get("action") == "unreadable":
+            if event["subject"] in told:
+                raise structlog.DropEvent
+            told.add(event["subject"])
+        return event
+
+    return processor
 
 
 def _line(_logger: object, _method: str, event: MutableMapping[str, Any]) -> str:

@@ -63,7 +63,7 @@ def _show(detail: RunDetail, answer: Answer | None) -> None:
     out().print(_headline(summary))
     out().print(_origin(summary))
     out().print()
-    _say("Q", "head", summary.question)
+    _say("Q", "head", summary.question or "–")
     out().print()
     print_lines(lines_of(rows_of(detail), width))
     out().print()
@@ -99,8 +99,17 @@ def _headline(summary: RunSummary) -> Text:
         dollars(total.cost, known=total.cost_known),
     ]
     facts += [counted(total.takeovers, "takeover")] if total.takeovers else []
-    by = text(" by ", (clean(summary.agent), "name")) if summary.agent else ""
-    return text((clean(summary.status), STYLES.get(summary.status, "")), by, ("  " + " · ".join(facts), "faint"))
+    status = (clean(summary.status), STYLES.get(summary.status, ""))
+    return text(status, _whose(summary), ("  " + " · ".join(facts), "faint"))
+
+
+def _whose(summary: RunSummary) -> Text:
+    """An agent answers; that a run failed or was cancelled is not its agent's doing."""
+    from trunkline.cli.console import clean, text
+
+    if not summary.agent:
+        return text()
+    return text(" by " if summary.status == "answered" else ", agent ", (clean(summary.agent), "name"))
 
 
 def _origin(summary: RunSummary) -> Text:

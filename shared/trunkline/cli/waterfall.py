@@ -126,6 +126,8 @@ def _said(step: Step, detail: RunDetail) -> tuple[str, bool]:
             return _of_route(detail.summary), False
         case "answer":
             return (detail.summary.failure or "", detail.summary.failure is not None)
+        case "note":
+            return _of_note(step.step), False
     return "", step.kind == "cancel"
 
 
@@ -152,9 +154,15 @@ def _of_model(call: ModelCall | None) -> tuple[str, bool]:
 def _of_tool(call: ToolCallView | None) -> tuple[str, bool]:
     if call is None:
         return "", False
-    ran = f"ran {duration(call.duration_ms)}" if call.duration_ms is not None else call.status
+    ran = f"ran {duration(call.duration_ms)}" if call.duration_ms else call.status
     parts = [ran, call.isolation, f"{call.verdict} by {call.decided_by}" if call.verdict else "", call.error or ""]
     return " · ".join(filter(None, parts)), call.status in ("failed", "lost")
+
+
+def _of_note(step: str) -> str:
+    """What the names of notes begin with, `takeover-1-2`, says what they are about; a bare number says nothing."""
+    what = step.partition("-")[0]
+    return "" if what.isdigit() else what
 
 
 def _of_route(summary: RunSummary) -> str:

@@ -141,7 +141,8 @@ class Client:
         except DeadlinePassed as error:
             if not stops:
                 raise
-            raise DeadlinePassed(f"{error.what.partition(';')[0]}; run {key.run} was told to stop.") from error
+            told = f"{error.what.partition(';')[0]}; run {key.run} was told to stop."
+            raise DeadlinePassed(told, f"See how it ended: `trunkline show {key.run}`.", run=key.run) from error
         finally:
             if stops and not answered.is_set():
                 with contextlib.suppress(BusUnavailable):
@@ -163,13 +164,12 @@ class Client:
         Raises InvalidName, NotFound, AlreadyEnded, BusUnavailable.
         """
         if conversation:
-            key = RunKey.checked(run, conversation, self.tenant)
-            events = await fold(self.bus, key.everything)
+            events = await fold(self.bus, RunKey.checked(run, conversation, self.tenant).everything)
         else:
             events = await fold(self.bus, filter_of(tenant=self.tenant, run=checked_token(run, "run")))
-            if not events:
-                raise NotFound(f"There is no run {run}.", "`trunkline runs` lists them.")
-            key = RunKey.of(events[0].subject)
+        if not events:
+            raise NotFound(f"There is no run {run}.", "`trunkline runs` lists them.")
+        key = RunKey.of(events[0].subject)
         if any(event.subject.kind == "answer" for event in events):
             raise AlreadyEnded(f"Run {run} has ended.", f"See how: `trunkline show {run}`.", run=run)
         await append(self.bus, key.cancel, Cancel(by=self.user, reason=reason))

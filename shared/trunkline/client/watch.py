@@ -75,7 +75,9 @@ async def answer_of(bus: Bus, key: RunKey, publish: Callable[[], Awaitable[None]
 
 def _too_late(key: RunKey, seconds: float) -> DeadlinePassed:
     return DeadlinePassed(
-        f"No answer within {seconds:g} s; run {key.run} goes on.", f"See how far it is: `trunkline show {key.run}`."
+        f"No answer within {seconds:g} s; run {key.run} goes on.",
+        f"See how far it is: `trunkline show {key.run}`.",
+        run=key.run,
     )
 
 

@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+import structlog
+
 from trunkline.bus import Bus, Recorded, append
 from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BusUnavailable, CallerMistake, Cancelled, Closing, Divergence, RunFailed
@@ -22,6 +24,8 @@ from trunkline.run.inputs import Asked
 from trunkline.run.naming import begin_naming
 from trunkline.run.state import RunState, turn_number
 
+log = structlog.get_logger("trunkline.run")
+
 T = TypeVar("T")
 
 SETTLING_TICKS = 12
@@ -29,6 +33,7 @@ SETTLING_TICKS = 12
 takes three."""
 BEGINNING_TICKS = 2
 """The same when the flow itself waits for a step: whatever it started beside that has begun by then."""
+LEAVING_SECONDS = 5.0
 MAX_FAN_OUT = 32
 MAX_DEPTH = 5
 
@@ -72,6 +77,7 @@ class Engine:
         self._moved = asyncio.Event()
         self._fatal: Exception | None = None
         self._clocks: set[asyncio.Timeout] = set()
+        self._over = False
 
     async def drive(self, flow: Coroutine[Any, Any, str]) -> str:
         """The flow's answer. Raises Suspended when its turn has been issued, Stopped, Superseded, BusUnavailable,
@@ -95,10 +101,17 @@ class Engine:
                 raise RunFailed("The agent's code cancelled itself.", "Await what you cancel, and catch its end.")
             return task.result()
         finally:
+            self._over = True
             stopping.cancel()
             if not task.done():
                 task.cancel()
-                await asyncio.wait([task])
+                await self._left(task)
+
+    async def _left(self, task: asyncio.Task[str]) -> None:
+        """What the flow does on its way out is its own affair: it gets no more steps, and is not waited for long."""
+        _, staying = await asyncio.wait([task], timeout=LEAVING_SECONDS)
+        if staying:
+            log.warning("a flow does not leave", action="flow_stays", run=self.key.run, seconds=LEAVING_SECONDS)
 
     async def _heed_stop(self) -> None:
         await self.stop.wait()
@@ -108,9 +121,18 @@ class Engine:
 
     async def inline(self, work: Awaitable[T]) -> T:
         """Do a step in this process. What only the worker may decide on is never raised into the flow."""
+        if self._over:
+            _drop(work)
         self._busy += 1
         try:
             return await work
+        except asyncio.CancelledError:
+            if not self._over:
+                self._fatal = RunFailed(
+                    "The agent's code gave up a step before it was done.",
+                    "Race no step against a time-out or another step: its own time-outs hold, and `run` waits for all.",
+                )
+            raise
         except Stopped:
             pass  # the run ends once nothing of it is under way
         except (Closing, BusUnavailable) as error:
@@ -137,6 +159,8 @@ class Engine:
         Results of the turn that is being worked on are not served: when its carrier comes again, some may be there
         already, and the turn must still be the same one.
         """
+        if self._over:
+            raise asyncio.CancelledError
         found = self.state.results.get(wanted.step)
         if found and found[1].turn.number < self._turn:
             await self.check(wanted.step, found[1].input_hash, wanted.asked)
@@ -234,6 +258,13 @@ async def _named(flow: Coroutine[Any, Any, str]) -> str:
 def _ring(clock: asyncio.Timeout) -> None:
     if not clock.expired():
         clock.reschedule(asyncio.get_running_loop().time())
+
+
+def _drop(work: Awaitable[object]) -> NoReturn:
+    """The turn is over: whatever the flow still asks for is not begun."""
+    if isinstance(work, Coroutine):
+        work.close()
+    raise asyncio.CancelledError
 
 
 async def _forever() -> NoReturn:

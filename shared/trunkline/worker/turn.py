@@ -66,12 +66,16 @@ class Worker:
     async def handle(self, lease: Lease) -> None:
         """Fold, work, record, acknowledge: in that order. Raises Superseded, BusUnavailable, WireViolation."""
         event = await read_event(self.bus, lease.message)
+        with self.cancels.of(event.subject.run) as stop:
+            await self._handle(event, lease, stop)
+
+    async def _handle(self, event: Event, lease: Lease, stop: asyncio.Event) -> None:
         state = await self._state(event, lease)
         if state.task is None:
             raise BadMessage(f"{lease.message.subject} belongs to no task that can be read.")
         if state.answer is None and carrier(state) == lease.sequence:
             try:
-                state.answer = await self._work(state, lease)
+                state.answer = await self._work(state, lease, stop)
             except Suspended:
                 await lease.ack()
                 return
@@ -112,13 +116,12 @@ class Worker:
         told = await fold(self.bus, *key.history, key.tasks, at_least=placed)
         return [event for event in told if event.subject.run != key.run]
 
-    async def _work(self, state: RunState, lease: Lease) -> Answer:
+    async def _work(self, state: RunState, lease: Lease, stop: asyncio.Event) -> Answer:
         parent = state.task.parent if state.task else None
         if state.cancel:
             return Answer(agent=self.agent.name, parent=parent, error=cancelled(state.cancel))
         try:
-            with self.cancels.of(state.key.run) as stop:
-                text = await self._flow(state, lease, stop)
+            text = await self._flow(state, lease, stop)
         except (Closing, BusUnavailable):
             raise
         except Divergence as error:
@@ -170,10 +173,13 @@ class Worker:
         return found.fact if found and isinstance(found.fact, Cancel) else Cancel()
 
     async def _in_time(self, driving: Coroutine[Any, Any, str]) -> str:
+        clock = asyncio.timeout(self.turn_timeout)
         try:
-            async with asyncio.timeout(self.turn_timeout):
+            async with clock:
                 return await driving
         except TimeoutError as error:
+            if not clock.expired():  # the agent's own
+                raise
             raise DeadlinePassed(
                 f"The code of agent {self.agent.name} neither answered nor asked for anything within "
                 f"{self.turn_timeout:g} s.",

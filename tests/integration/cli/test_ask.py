@@ -107,6 +107,12 @@ def test_a_timeout_says_that_the_run_goes_on(trunkline: Trunkline) -> None:
     assert "trunkline show" in ended.err
 
 
+def test_a_timeout_names_the_run_to_programs(trunkline: Trunkline) -> None:
+    run = new_run_id()
+    error = trunkline("ask", QUESTION, "--timeout", "0.001", "--run", run, "--json").json["error"]
+    assert (error["code"], error["run"]) == ("deadline_passed", run)
+
+
 def test_ctrl_c_says_that_the_run_goes_on(trunkline: Trunkline, platform: Platform) -> None:
     """Whoever stops watching has not stopped the run."""
     run = new_run_id()

@@ -57,6 +57,13 @@ def test_whoever_asked_is_told_who_cancelled_and_why(asking: Asking, trunkline: 
     assert err == "Error: The run was cancelled by ada.\ntoo slow\n"
 
 
+def test_an_agent_is_not_said_to_have_cancelled(asking: Asking, trunkline: Trunkline) -> None:
+    trunkline("cancel", asking.run, "--user", "ada")
+    asking.ended()
+    asking.wait_for("answer")
+    assert trunkline("show", asking.run).out.startswith("cancelled, agent slow  ")
+
+
 def test_json_says_how_it_ended(asking: Asking, trunkline: Trunkline) -> None:
     said = trunkline("cancel", asking.run, "--json").json
     assert {name: said[name] for name in ("run", "ended", "code")} == {

@@ -119,6 +119,7 @@ async def test_a_doubt_is_listed_until_somebody_says_what_happened(
     verdict, *options = words
     decided = await say(trunkline, "doubts", verdict, short, *options, "--by", "ada")
     assert (decided.code, decided.err.count("trunkline show")) == (0, 1)
+    assert ('goes on with the value {"receipt": 7}.' in decided.err) == (verdict == "done")
     result = await call.result()
     assert (result.value, result.error.code if result.error else "") == (value, error)
     assert (await say(trunkline, "doubts", "--json")).json == []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import select
 import subprocess
 from pathlib import Path
@@ -60,6 +61,20 @@ def test_a_walk_stops_after_each_step_where_somebody_looks_on(platform: Platform
         assert b"9/9" not in pressed(ours, b"q", until=b"")
         assert walking.wait(timeout=20) == 0
     os.close(ours)
+
+
+def test_a_narrow_walk_cuts_nothing_short_that_was_said(platform: Platform, trunkline: Trunkline) -> None:
+    run, question = new_run_id(), "Status of invoice 1042? " + "It is urgent, says the customer. " * 3 + "Hurry!"
+    assert trunkline("ask", question, "--agent", "billing", "--run", run).code == 0
+    ours, theirs = pty.openpty()
+    words = [str(BINARY), "replay", run, "--all"]
+    with subprocess.Popen(words, env={**platform.env, "COLUMNS": "60"}, stdin=theirs, stdout=theirs, stderr=theirs):
+        os.close(theirs)
+        seen = re.sub(r"\x1b\[[0-9;]*m", "", pressed(ours, b"", until=b"").decode())
+    os.close(ours)
+    asked = seen[: seen.index("2/9")]
+    assert all(len(line) <= 60 for line in asked.splitlines()[3:])
+    assert " ".join(asked.split()).count(question) == 1
 
 
 def pressed(terminal: int, key: bytes, until: bytes) -> bytes:

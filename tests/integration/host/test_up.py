@@ -57,6 +57,7 @@ async def test_it_says_what_runs_and_answers(platform: tuple[Command, str, Path]
         assert f"✔ {name}" in command.said
     assert 'trunkline ask "When do you open on Monday?"' in command.said
     assert "\x1b" not in command.said
+    assert "[info" not in command.said
     async with Client.connect(url) as client:
         reply = await client.ask("When do you open on Monday? Tell me the opening hours.", timeout=20)
     assert (reply.agent, reply.text) == ("shop", "On Monday from 9 to 17.")
@@ -84,6 +85,7 @@ async def test_a_new_agent_joins_and_leaves(platform: tuple[Command, str, Path])
             async with asyncio.timeout(2):
                 reply = await client.ask(question, timeout=2)
             assert (reply.agent, reply.text) == ("garden", "Monday to Friday, 9 to 17.")
+            assert f"export NATS_URL={url}" in joining.said
             joining.interrupt()
             assert joining.wait() == 0
             assert [each.cmdline() for each in joining.family()] == []

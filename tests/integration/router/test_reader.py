@@ -11,7 +11,7 @@ from tests.conftest import wait_until
 from trunkline.bus import Bus, StoredMessage, append, follow
 from trunkline.bus.marks import Mark, keep_mark, read_mark
 from trunkline.bus.streams import stream_info
-from trunkline.contracts.errors import TryAgain
+from trunkline.contracts.errors import BusUnavailable, TryAgain
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Answer, Request, Task
 from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey
@@ -95,3 +95,20 @@ async def test_what_was_not_read_in_time_is_tried_again(bus: Bus, monkeypatch: p
         await reading.up_to(1)
         with pytest.raises(TryAgain, match="up to 1, not to 2"):
             await reading.up_to(2)
+
+
+async def test_without_a_bus_entering_ends(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "SAY_SECONDS", 0.05)
+
+    async def closes(
+        bus: Bus, stream: str, *, after: int, filters: Sequence[str]
+    ) -> AsyncIterator[list[StoredMessage]]:
+        await bus.client.close()
+        for _ in ():
+            yield []
+
+    monkeypatch.setattr(reader, "follow", closes)
+    async with asyncio.timeout(10):
+        with pytest.raises(BusUnavailable, match="was lost before the log was read"):
+            async with Reader(bus, OpenRuns(Limits())).reading(nobody_looks):
+                pass

@@ -212,3 +212,8 @@ def test_totals_of_the_ledger_can_be_read() -> None:
     )
     read = ledger_json.read(msgspec.json.decode(msgspec.json.encode(made)), ledger_json.Totals)
     assert (read.amounts.cost, read.amounts.cost_known) == ("0.5", False)
+
+
+def test_a_note_says_what_it_is_about() -> None:
+    steps = (step(1, "note", "billing", "takeover-1-2", 5), step(2, "note", "router", "0", 6))
+    assert [row.said for row in rows(RunDetail(summary=summary(), steps=steps))] == ["takeover", ""]

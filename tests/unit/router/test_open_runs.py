@@ -157,6 +157,34 @@ def test_a_parent_that_cannot_be_one_is_none(log: Log) -> None:
     assert run.parent is None
 
 
+def test_a_task_behind_the_answer_brings_the_run_back_and_is_looked_at(log: Log) -> None:
+    log.ask()
+    log.answer()
+    log.place()
+    assert log.touched() == ["r"]
+
+
+def test_a_child_that_was_to_stop_stays_until_its_parent_was_told(log: Log) -> None:
+    parent = log.ask("parent")
+    log.place("parent")
+    child = log.place("child", agent="b", parent=Parent(run=parent.run, agent="a", step="1"))
+    log.write("cancel", "all", Cancel(), "child")
+    log.answer("child")
+    assert "child" in log.touched()
+    assert (child in log.runs, log.runs.at("b"), log.runs.oldest()) == (True, 0, 0)
+    log.runs.forget(child)
+    assert log.runs.children(parent) == []
+
+
+def test_a_child_that_ends_behind_its_parent_tells_nobody(log: Log) -> None:
+    parent = log.ask("parent")
+    child = log.place("child", parent=Parent(run=parent.run, agent="a", step="1"))
+    log.write("cancel", "all", Cancel(), "child")
+    log.answer("parent")
+    log.answer("child")
+    assert (child in log.runs, len(log.runs)) == (False, 0)
+
+
 def test_a_run_is_due_at_the_end_of_its_queue_time_and_at_its_deadline(log: Log) -> None:
     key = log.ask()
     asked, run = log.now, log.runs.get(key)

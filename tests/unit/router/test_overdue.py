@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -63,6 +64,12 @@ def test_the_reason_names_what_was_waited_for(said: list[Said], expected: str) -
     cancel = out_of_time(run(agent="billing" if placed else "", placed=2 if placed else 0), events(*said), [])
     assert expected in cancel.reason
     assert (cancel.code, "had not ended after 60 s" in cancel.reason) == ("deadline_passed", True)
+
+
+def test_a_deadline_is_told_as_it_was_asked_for() -> None:
+    """The run's own clock began a moment before its deadline was set."""
+    late = replace(run(), deadline=BEGAN + timedelta(seconds=1.99968))
+    assert "had not ended after 2 s: " in out_of_time(late, events(ASKED), []).reason
 
 
 def test_the_reason_names_whom_it_had_asked() -> None:
