@@ -153,7 +153,7 @@ async def test_who_leaves_during_an_outage_lets_go_of_the_message(bus: Bus, monk
         await a_note(bus)
         await failed.wait()
     async with LeaseLoop(bus, CONSUMER, count, park=park_nothing).running():
-        await wait_until(lambda: deliveries == [2], "the second delivery, long before the lease ran out")
+        await wait_until(lambda: deliveries == [2], "the second delivery, long before the lease ran out", seconds=5)
 
 
 async def test_a_handler_that_is_cancelled_from_within_has_failed(bus: Bus) -> None:
