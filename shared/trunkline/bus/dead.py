@@ -110,5 +110,5 @@ def _failure(letter: DeadLetter) -> Failure:
     return Failure(
         code=letter.code,
         message=f"This run could not go on: {letter.reason}",
-        hint=f"`trunkline dead list` has the message. Correct it and ask again.",
+        hint="`trunkline dead list` has the message. Correct it and ask again.",
     )
