@@ -56,7 +56,7 @@ _GOES_ON = """\
                 await asyncio.sleep(0.3)
                 state = await self._state(event, lease)
             lease.sequence, lease.delivery = carrier(state), 1
-            state.answer = state.answer or await self._work(state, lease)
+            state.answer = state.answer or await self._work(state, lease, stop)
 """
 _ONE_LOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|l", True),)
 _ONE_BOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|b", True),)
@@ -97,10 +97,10 @@ MUTANTS: dict[str, Mutant] = {
         laws.FACTS_FIRST,
         "_tools.executor",
         "Executor._attempt",
-        ("    outcome = await self._trying.run(state)\n", ""),
+        ("    outcome = await self._trying.run(state, stop)\n", ""),
         (
             "mark = await self._start(",
-            "outcome = await self._trying.run(state)\n    mark = await self._start(",
+            "outcome = await self._trying.run(state, stop)\n    mark = await self._start(",
         ),
     ),
     "a doubtful effect is run again": _mutant(
@@ -112,13 +112,13 @@ MUTANTS: dict[str, Mutant] = {
     "a worker acknowledges before it appends": _mutant(
         laws.ACK_LAST,
         ".worker.turn",
-        "Worker.handle",
+        "Worker._handle",
         ("state.answer = await self._work(", "await lease.ack()\n            state.answer = await self._work("),
     ),
     "an executor acknowledges before it appends": _mutant(
         laws.ACK_LAST,
         "_tools.executor",
-        "Executor.handle",
+        "Executor._handle",
         ("outcome = await self._do(", "await lease.ack()\n    outcome = await self._do("),
     ),
     "a stale fold is accepted": _mutant(
@@ -127,13 +127,13 @@ MUTANTS: dict[str, Mutant] = {
     "every result continues the turn": _mutant(
         laws.ONE_CARRIER,
         ".worker.turn",
-        "Worker.handle",
+        "Worker._handle",
         ("state.answer is None and carrier(state) == lease.sequence", "state.answer is None"),
     ),
     "a worker goes on to the next turn": _mutant(
         laws.ONE_CARRIER,
         ".worker.turn",
-        "Worker.handle",
+        "Worker._handle",
         ("            await lease.ack()\n            return\n", _GOES_ON),
         slots=16,
     ),
