@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from trunkline.bus import append
 from trunkline.contracts.codec import Event
 from trunkline.contracts.messages import Answer, Approval, Call, Cancel, Decision, Fact, Failure, Note, Result, Started
 from trunkline.contracts.registry import ToolCard
 from trunkline.contracts.subjects import Kind, RunKey
 from trunkline_tools.call_state import Action, AskFirst, Finish, Leave, Resolve, Run, next_action, state_of
+from trunkline_tools.executor import BEGIN_SECONDS
 
 KEY = RunKey.checked("r", "c")
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -152,3 +155,15 @@ def test_failed_tries_are_counted_from_their_notes() -> None:
         event(6, "note", "tools", "retry-1-x", Note(what="retry")),
     ]
     assert state_of(called, CALL, notes).tries == 2
+
+
+@pytest.mark.parametrize(("said", "expected"), [("approved", Run(1)), ("denied", "denied")])
+def test_what_was_asked_counts_also_where_newer_code_would_not_ask(said: str, expected: Action | str) -> None:
+    asked = event(2, "approval", "charge", "1", ASKED)
+    found = action(asked, event(3, "decision", "charge", "1", verdict(said)), card=CHARGE, holding=3)
+    assert not CHARGE.approve
+    assert (failed(found) if isinstance(found, Finish) else found) == expected
+
+
+def test_an_attempt_may_begin_after_an_acknowledgement_that_had_to_be_asked_for_again() -> None:
+    assert 2 * inspect.signature(append).parameters["attempt_wait"].default < BEGIN_SECONDS
