@@ -43,8 +43,8 @@ def test_bytes_that_nobody_here_has_written_are_no_entry(raw: bytes) -> None:
 
 
 def test_nothing_of_what_was_asked_or_who_asked_stands_in_a_key() -> None:
-    key = cache_key(["billing", "my secret question"], tenant="main", user="ada@example.org")
-    assert not any(word in key for word in ("billing", "secret", "question", "ada", "example"))
+    key = cache_key(["billing", "my secret question"], tenant="main", user="zoe@example.org")
+    assert not any(word in key for word in ("billing", "secret", "question", "zoe", "example"))
     assert key.startswith("main.")
 
 
@@ -53,10 +53,10 @@ def test_each_tenant_user_and_question_has_a_key_of_its_own() -> None:
         cache_key(parts, tenant=tenant, user=user)
         for parts in (["ab", "c"], ["a", "bc"], ["abc"], ["a", "b", "c"])
         for tenant in ("main", "other")
-        for user in (None, "ada", "shared", "bob")
+        for user in (None, "zoe", "shared", "bob")
     ]
     assert len(set(keys)) == len(keys)
-    assert cache_key(["ab", "c"], tenant="main", user="ada") in keys
+    assert cache_key(["ab", "c"], tenant="main", user="zoe") in keys
 
 
 def test_a_private_answer_needs_somebody_whose_it_is() -> None:
