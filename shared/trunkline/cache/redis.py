@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from trunkline.cache.entry import CacheKey
 from trunkline.contracts.errors import InvalidSettings
 
-CONNECTIONS = 16
+CONNECTIONS = 32
+"""At most so many; whoever comes then waits for its turn."""
 
 
 class RedisStore:
@@ -20,32 +21,30 @@ class RedisStore:
 
     def __init__(self, url: str) -> None:
         self._cache, self._error = _connect(url)
+        self._turns = asyncio.Semaphore(CONNECTIONS)
         self.name = f"redis at {self._cache.endpoint}:{self._cache.port}"
 
     async def get(self, key: CacheKey) -> bytes | None:
-        with self._may_be_away():
-            found: bytes | None = await self._cache.get(key)
+        found: bytes | None = await self._turn(lambda: self._cache.get(key))
         return found
 
     async def put(self, key: CacheKey, raw: bytes, ttl: float) -> None:
-        with self._may_be_away():
-            await self._cache.set(key, raw, ttl=float(ttl))
+        await self._turn(lambda: self._cache.set(key, raw, ttl=float(ttl)))
 
     async def delete(self, key: CacheKey) -> None:
-        with self._may_be_away():
-            await self._cache.delete(key)
+        await self._turn(lambda: self._cache.delete(key))
 
     async def close(self) -> None:
-        with self._may_be_away():
-            await self._cache.client.aclose()
-            await self._cache.client.connection_pool.disconnect()
+        await self._turn(self._cache.client.aclose)
+        await self._turn(self._cache.client.connection_pool.disconnect)
 
-    @contextlib.contextmanager
-    def _may_be_away(self) -> Iterator[None]:
-        try:
-            yield
-        except self._error as error:
-            raise ConnectionError(f"{type(error).__name__}: {error}") from error
+    async def _turn(self, operation: Callable[[], Awaitable[Any]]) -> Any:
+        """Raises ConnectionError for whatever redis raises."""
+        async with self._turns:
+            try:
+                return await operation()
+            except self._error as error:
+                raise ConnectionError(f"{type(error).__name__}: {error}") from error
 
 
 def _connect(url: str) -> tuple[Any, type[Exception]]:
@@ -53,7 +52,6 @@ def _connect(url: str) -> tuple[Any, type[Exception]]:
     try:
         from aiocache import RedisCache
         from aiocache.serializers import NullSerializer
-        from redis.asyncio import BlockingConnectionPool
         from redis.exceptions import RedisError
     except ImportError as error:
         raise InvalidSettings("The Redis cache needs a client.", "Install trunkline[redis].") from error
@@ -69,9 +67,7 @@ def _connect(url: str) -> tuple[Any, type[Exception]]:
         port=parts.port or 6379,
         db=int(database),
         password=unquote(parts.password) if parts.password else None,
-        pool_max_size=CONNECTIONS,
         ssl=parts.scheme == "rediss",
-        connection_pool_class=BlockingConnectionPool,
         connection_pool_kwargs={"username": unquote(parts.username)} if parts.username else None,
     )
     return cache, RedisError
