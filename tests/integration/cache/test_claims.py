@@ -16,8 +16,9 @@ from tests.conftest import wait_until
 from tests.integration.cache.conftest import MIB
 from trunkline.bus import Bus
 from trunkline.bus.bucket import Bucket
-from trunkline.bus.claims import Claims, Held, Waiting
+from trunkline.bus.claims import Claim, Claims, Held, Waiting
 from trunkline.cache import BusStore, Cache, Entry, MemoryStore, Served, SingleFlight, cache_key
+from trunkline.contracts.codec import encode
 from trunkline.contracts.errors import CallerMistake, InvalidQuestion, TryAgain
 from trunkline.host.server import EmbeddedServer
 
@@ -183,6 +184,46 @@ async def test_a_lost_acknowledgement_does_not_lose_the_claim(bucket: Bucket) ->
     outcome = await waiting.turn()
     assert not isinstance(outcome, Held)
     assert outcome.value == b"value"
+
+
+async def test_who_waits_goes_by_its_own_clock(bucket: Bucket) -> None:
+    """However long the server may keep the claim of a dead holder."""
+    await bucket.put(f"claim.{KEY}", encode(Claim("held", "somebody dead")), 600)
+    waiting = await Claims(bucket, expiry=0.5).claim(KEY)
+    assert isinstance(waiting, Waiting)
+    assert isinstance(await waiting.turn(), Held)
+
+
+async def test_an_error_is_found_when_no_hint_came_through(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    claims = Claims(bucket, expiry=NEVER)
+    held = await claims.claim(KEY)
+    waiting = await claims.claim(KEY)
+    assert isinstance(held, Held)
+    assert isinstance(waiting, Waiting)
+    monkeypatch.setattr(Bucket, "watching", lambda *_: contextlib.nullcontext())
+    turn = asyncio.create_task(waiting.turn())
+    await wait_until(lambda: waiting._at_work, "a look at the claim")
+    await held.failed(TryAgain("It failed."))
+    outcome = await turn
+    assert isinstance(outcome, Claim)
+    assert str(outcome.error) == "It failed."
+
+
+async def test_when_the_bus_goes_away_nobody_waits_on(server: EmbeddedServer, bucket: Bucket) -> None:
+    held = await Claims(bucket, expiry=NEVER).claim(KEY)
+    assert isinstance(held, Held)
+    cache = Cache(MemoryStore())
+    flight = SingleFlight(cache, Claims(bucket, expiry=NEVER))
+
+    async def make() -> Entry:
+        return ENTRY
+
+    asking = asyncio.create_task(flight(KEY, make, 60))
+    done, _ = await asyncio.wait([asking], timeout=1.0)
+    assert not done
+    await server.stop(kill=True)
+    assert (await asking).made
+    await cache.close()
 
 
 async def test_a_maker_that_is_killed_holds_nobody_up(server: EmbeddedServer, bucket: Bucket) -> None:
