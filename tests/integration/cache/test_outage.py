@@ -43,6 +43,15 @@ async def until_back(cache: Cache) -> None:
     await wait_until(back, "the cache is back")
 
 
+async def until_away(cache: Cache) -> None:
+    """A frozen process may answer for another moment."""
+
+    async def away() -> bool:
+        return await cache.get(KEY) is None
+
+    await wait_until(away, "the cache is away")
+
+
 async def use(cache: Cache, times: int) -> None:
     """Every operation, many at once: misses, none of them an error."""
     async with asyncio.timeout(AMPLE):
@@ -69,6 +78,7 @@ async def test_redis_that_stands_still(redis: RedisServer, lines: list[structlog
     cache = Cache(RedisStore(redis.url))
     await until_back(cache)
     redis.freeze()
+    await until_away(cache)
     await use(cache, 20)
     redis.thaw()
     await until_back(cache)
@@ -107,6 +117,7 @@ async def test_a_bus_that_stands_still(
     await until_back(cache)
     os.kill(server.pid, signal.SIGSTOP)
     try:
+        await until_away(cache)
         await use(cache, 20)
     finally:
         os.kill(server.pid, signal.SIGCONT)
