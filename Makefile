@@ -10,6 +10,7 @@ NPM_READY := tests/npm/node_modules/.ready
 POSTGRES_READY := .venv/.postgres
 IPROUTE_READY := .venv/.iproute
 FAKETIME_READY := .venv/.faketime
+REDIS_READY := .venv/.redis
 
 # Test processes; `auto` is one for each core.
 WORKERS ?= auto
@@ -30,7 +31,7 @@ demo: $(PYTHON_READY) ## run the platform on this machine and send it a request
 	@$(BIN)/trunkline demo $(ARGS)
 
 .PHONY: test
-test: check $(NPM_READY) $(POSTGRES_READY) $(IPROUTE_READY) $(FAKETIME_READY) ## check, then run every test
+test: check $(NPM_READY) $(POSTGRES_READY) $(IPROUTE_READY) $(FAKETIME_READY) $(REDIS_READY) ## check, then run every test
 	@$(BIN)/pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: check
@@ -77,6 +78,10 @@ $(IPROUTE_READY): $(PYTHON_READY) scripts/iproute.sh
 
 $(FAKETIME_READY): $(PYTHON_READY) scripts/faketime.sh
 	@scripts/faketime.sh
+	@touch $@
+
+$(REDIS_READY): $(PYTHON_READY) scripts/redis.sh
+	@scripts/redis.sh
 	@touch $@
 
 $(NPM_READY): tests/npm/package-lock.json scripts/npm_tools.sh

@@ -137,3 +137,12 @@ class Closing(TrunklineError):
 
 class Superseded(Closing):
     code = "superseded"
+
+
+def by_code(code: str, what: str, hint: str = "") -> TrunklineError:
+    """The error that another process raised; one of a kind that this version does not know is a TryAgain."""
+    kinds = [TrunklineError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    known = {kind.code: kind for kind in kinds if kind is not TrunklineError}
+    return known.get(code, TryAgain)(what, hint)
