@@ -4,12 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as changed
 
 from tests.integration.ledger.ledgers import following, read_into, rows_in, url_of
-from tests.unit.ledger.story import everything
+from tests.unit.ledger.story import GPT, MODEL_COST, Story, everything, model
 from trunkline.contracts.errors import CallerMistake
 from trunkline.prices import PriceBook
+from trunkline.prices.rates import FREE
 from trunkline_ledger.ingest import Ingest
+from trunkline_ledger.queries import Queries
 from trunkline_ledger.rebuild import Log, compare, rebuild, replace
 from trunkline_ledger.store import open_store
 
@@ -27,6 +30,31 @@ async def test_a_rebuilt_ledger_has_the_same_rows(url: str, tmp_path: Path) -> N
     assert steps[-1] == (reached, reached)
     assert await rows_in(fresh) == await rows_in(url)
     assert (await compare(url, fresh)).same
+
+
+async def test_what_was_recorded_costs_the_same_after_the_prices_changed(url: str, tmp_path: Path) -> None:
+    """And calls that nobody priced when they were made follow the prices of who reads them."""
+    story = Story()
+    story.tell("model.math.1", changed(model(), cost="0.25", prices="of then"), run="recorded")
+    story.tell("model.math.1", model(), run="unrecorded")
+    log = Log(story.stream, following(story.messages))
+    costs: list[list[str]] = []
+    for name, prices in (("old", PriceBook()), ("same", PriceBook()), ("new", PriceBook({GPT: FREE}))):
+        fresh = url_of(tmp_path / f"{name}.db")
+        await rebuild(fresh, log, prices)
+        async with open_store(fresh) as store:
+            found = [await Queries(store).run(run) for run in ("recorded", "unrecorded")]
+        costs.append([run.summary.own.cost for run in found])
+        assert [run.model_calls[0].prices for run in found] == ["of then", prices.version]
+    assert costs == [["0.25", MODEL_COST], ["0.25", MODEL_COST], ["0.25", "0"]]
+    assert (await compare(url_of(tmp_path / "old.db"), url_of(tmp_path / "same.db"))).same
+
+
+async def test_a_ledger_of_before_prices_were_recorded_goes_on(url: str) -> None:
+    await read_into(url, STORY, STORY.messages[:5])
+    async with open_store(url) as store, store.writing() as connection:
+        await connection.exec_driver_sql("ALTER TABLE model_calls DROP COLUMN prices")
+    assert await read_into(url, STORY) == len(STORY.messages)
 
 
 async def test_a_changed_row_is_found(url: str, tmp_path: Path) -> None:

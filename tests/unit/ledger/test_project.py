@@ -39,6 +39,7 @@ from trunkline.contracts.messages import (
     Task,
 )
 from trunkline.prices import Money, PriceBook
+from trunkline.prices.rates import Rate, Rates
 from trunkline_ledger.project import RunRows, project
 from trunkline_ledger.rows import RunRow
 
@@ -154,8 +155,9 @@ def test_a_failed_attempt_that_another_follows_is_a_call_of_its_own() -> None:
         ({"spent": True}, None),
         ({}, None),
         ({"usage": {"input_tokens": 1000, "output_tokens": 100, "cache_read_tokens": 400}}, MODEL_COST),
+        ({"usage": {"input_tokens": 1000}, "cost": "0.5", "prices": "of then"}, "0.5"),
     ],
-    ids=["refused", "may have cost", "nobody says", "counted"],
+    ids=["refused", "may have cost", "nobody says", "counted", "recorded"],
 )
 def test_what_a_failed_attempt_cost(said: dict[str, object], cost: str | None) -> None:
     story = Story()
@@ -164,6 +166,35 @@ def test_what_a_failed_attempt_cost(said: dict[str, object], cost: str | None) -
     failed_attempt(story, 1, **said)
     row = rows_of(story).model_calls["1", 1]
     assert (row.cost if row.cost is None else str(Money(row.cost)), row.cost_known) == (cost, cost is not None)
+
+
+def test_what_was_recorded_is_what_a_call_cost_whatever_the_ledger_s_prices_are() -> None:
+    """Two workers with other prices make one run, and a third one knew no price: that call the ledger prices itself."""
+    story = Story()
+    begin(story)
+    for step, fact in enumerate(
+        (
+            replace(model(), cost="0.1", prices="of one"),
+            replace(model(), cost="0.000000000001", prices="of the other"),
+            model(),
+        ),
+        start=1,
+    ):
+        story.tell(f"model.math.{step}", fact)
+    dear = PriceBook({GPT: Rates(Rate(10**6), Rate(10**6))})
+    rows = rows_of(story, prices=dear)
+    assert rows.run is not None
+    assert [row.prices for row in rows.model_calls.values()] == ["of one", "of the other", dear.version]
+    assert str(Money(rows.run.cost)) == "0.101100000001"
+
+
+def test_a_price_of_the_model_that_was_asked_holds_for_the_one_that_served_it() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(model="house:m"))
+    story.tell("model.math.1", model(name="house:/srv/m.gguf", usage=Usage(input_tokens=5)))
+    row = rows_of(story, prices=PriceBook({"house:m": Rates(Rate(7), Rate(7))})).model_calls["1", 1]
+    assert (row.cost, row.cost_known) == (35, True)
 
 
 @pytest.mark.parametrize(("spent", "known"), [(True, False), (False, True)])
@@ -402,6 +433,9 @@ def test_text_is_cut_and_bears_no_nul() -> None:
         ("model.math.1", model(usage=Usage(input_tokens=10**30))),
         ("model.math.1", model(usage=Usage(output_tokens=-1))),
         ("model.math.1", replace(model(), latency_ms=-1.0)),
+        ("model.math.1", replace(model(), cost="-1")),
+        ("model.math.1", replace(model(), cost="NaN")),
+        ("model.math.1", replace(model(), cost="10000.000001")),
         ("model.math.1", replace(model(), attempt=2**70)),
         ("prompt.math.1-1", prompt(-1)),
         ("result.math.2", Result(tool="t", resources=Resources(max_rss_kib=2**65))),
