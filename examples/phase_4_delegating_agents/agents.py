@@ -83,7 +83,11 @@ shipping = Agent(
 complaints = Agent(
     "complaints",
     description="Complaints, when several things went wrong at once",
-    examples=["I want to complain about order 12 and its invoice", "I want to complain: how far is my order?"],
+    examples=[
+        "I want to complain about order 12 and its invoice",
+        "I want to complain: how far is my order?",
+        "I want to complain: the parcel is late, and is the invoice right?",
+    ],
     instructions="Find out what went wrong by asking the other agents, then sum it up kindly.",
     delegates=["billing", "orders", "shipping"],
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog.testing
 
+from tests.conftest import wait_until
 from trunkline.bus import Bus, StoredMessage, append, fold, follow, provision
 from trunkline.bus.consumers import Consumer, ensure_consumer
 from trunkline.bus.importing import Contents, contents_of, import_log
@@ -150,8 +151,13 @@ async def test_work_begins_behind_what_was_imported(bus: Bus) -> None:
     await ensure_consumer(bus, consumer)
     assert (await ensure_consumer(bus, consumer)).differences == {}
     await bus.mailbox.request(subject_of(5), b"{}")
-    state = await bus.api("CONSUMER.INFO.TRUNK.w")
-    assert (state["num_pending"], state["config"]["opt_start_seq"]) == (1, 5)
+
+    async def waiting() -> bool:
+        state = await bus.api("CONSUMER.INFO.TRUNK.w")
+        assert state["config"]["opt_start_seq"] == 5
+        return bool(state["num_pending"] == 1)
+
+    await wait_until(waiting, "what is new waits, and nothing else")
     assert (await read_mark(bus, "anybody")).sequence == 4
 
 

@@ -27,7 +27,7 @@ from trunkline.contracts.messages import Request
 from trunkline.contracts.subjects import RunKey
 from trunkline.host.server import EmbeddedServer, free_port
 
-ROUTER_MIB = 120
+ROUTER_MIB = 200
 AGENT = """
 from trunkline import Agent, tool
 

@@ -5,7 +5,8 @@ A question's scores are its kernel with the examples, times A: near 1 beside a r
 them. The scores that each example would have got from the others come for nothing: what is missing to y is
 a / diag((K + λI)⁻¹) (equation 5.12). From them two numbers are learnt:
 
-- the floor: 95 of 100 examples score higher with their best route. A question that does not is out of scope.
+- the floor: 95 of 100 examples score higher with their best route; where they are few, it is not far above what is
+  usual. A question that scores lower is out of scope.
 - the temperature, which makes of the scores probabilities that hold (Guo et al. 2017). "Out of scope" is one more
   outcome, whose score is the floor.
 """
@@ -23,6 +24,10 @@ NOISE = 0.1
 """λ. From 0.03 to 0.3 makes no difference of a percent on any data that was tried."""
 OUTSIDE = 0.05
 """The share of the examples that may fall below the floor."""
+USUAL_FLOOR, FLOOR_WORTH = 0.2, 20
+"""What floors were learnt on other data, from 0.14 to 0.22, and how many examples that is worth against a higher one: a
+handful of examples that are much alike would put everything out of scope that is not nearly the same.
+"""
 UNTAUGHT_FLOOR = 0.05
 """When no example has a companion to be compared with."""
 TEMPERATURES = np.exp(np.linspace(np.log(2), np.log(80), 60))
@@ -61,7 +66,8 @@ def _calibrate(scores: Tensor, routes: NDArray[np.intp]) -> tuple[float, float]:
     """The floor, and the likeliest temperature."""
     if not len(scores):
         return UNTAUGHT_FLOOR, float(np.exp(USUAL))
-    floor = float(np.quantile(scores.max(axis=1), OUTSIDE))
+    learnt = float(np.quantile(scores.max(axis=1), OUTSIDE))
+    floor = min(learnt, (len(scores) * learnt + FLOOR_WORTH * USUAL_FLOOR) / (len(scores) + FLOOR_WORTH))
     right = scores[np.arange(len(scores)), routes]
     rivals = np.column_stack([scores, np.full(len(scores), floor)]) - right[:, None]
     surprise = [

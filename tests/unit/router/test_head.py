@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trunkline_router.head import NOISE, OUTSIDE, UNTAUGHT_FLOOR, Head
+from trunkline_router.head import NOISE, OUTSIDE, UNTAUGHT_FLOOR, USUAL_FLOOR, Head
 from trunkline_router.weights import Tensor
 
 PLACES = np.random.default_rng(7).standard_normal((40, 3)).astype(np.float32)
@@ -34,6 +34,12 @@ def head() -> Head:
 def test_the_floor_is_what_leaving_each_example_out_by_hand_gives(head: Head) -> None:
     best = [left_out(index).max() for index in range(len(POINTS))]
     assert head.floor == pytest.approx(np.quantile(best, OUTSIDE), abs=1e-3)
+
+
+def test_a_few_examples_that_are_much_alike_do_not_put_all_else_out_of_scope() -> None:
+    twins = np.repeat(POINTS[[0, 10]], 2, axis=0) + np.float32(0.01) * PLACES[:4]
+    head = Head.fit(kernel(twins, twins), np.array([0, 0, 1, 1]), np.ones(4, dtype=bool))
+    assert USUAL_FLOOR < head.floor < USUAL_FLOOR + 0.2
 
 
 def test_the_temperature_makes_left_out_examples_likeliest(head: Head) -> None:
