@@ -46,7 +46,7 @@ class PriceBook:
 
     async def prepare(self, *models: str) -> None:
         """Load the table, in a thread, if one of these models may be in it: before somebody waits for a price."""
-        if self._table is None and not all(self._without_table(model) for model in models):
+        if self._table is None and any(canonical_name(model)[1] and not self._without_table(model) for model in models):
             self._table = await asyncio.to_thread(Table)
 
     def is_free(self, model: str) -> bool:

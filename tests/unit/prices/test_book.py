@@ -280,7 +280,7 @@ from trunkline.contracts.dialog import Usage
 from trunkline.prices import PriceBook
 from trunkline.prices.rates import FREE
 book = PriceBook({"house:m": FREE})
-asyncio.run(book.prepare("offline:small", "ollama:x", "house:m"))
+asyncio.run(book.prepare("offline:small", "ollama:x", "house:m", "nameless"))
 for model in ("offline:small", "ollama:x", "house:m"):
     book.price(model, Usage(input_tokens=1))
 print("genai_prices" in sys.modules)
