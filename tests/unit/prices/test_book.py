@@ -122,6 +122,11 @@ def test_a_price_table_that_was_downloaded_is_not_used(monkeypatch: pytest.Monke
     assert PriceBook().price("openai:gpt-4o", CACHED, DAY) > Money()
 
 
+def test_some_models_charge_for_each_call_too() -> None:
+    """Perplexity's Sonar: 12 dollars for a thousand calls, and one per million tokens."""
+    assert dollars(table(), "perplexity:sonar", Usage(input_tokens=1000, output_tokens=500)) == Decimal("0.0135")
+
+
 def test_a_price_may_change_with_the_hour() -> None:
     """DeepSeek once asked less in the Chinese night."""
     day, night = (
@@ -257,6 +262,15 @@ def test_the_worst_case_holds_for_the_whole_table_and_while_a_call_lasts(
         return
     ended = begun + timedelta(seconds=seconds)
     assert table().price(f"{provider.id}:{model.id}", usage, ended) <= worst
+
+
+def test_a_call_that_is_begun_while_it_is_cheap_may_end_when_it_is_dear() -> None:
+    """DeepSeek's cheap hours ended at 00:30."""
+    night, day = datetime(2025, 6, 1, 0, 15, tzinfo=UTC), datetime(2025, 6, 1, 0, 45, tzinfo=UTC)
+    plain = Usage(input_tokens=1000, output_tokens=100)
+    model = "deepseek:deepseek-chat"
+    assert table().price(model, plain, night) < table().price(model, plain, day)
+    assert table().worst_case(model, 1000, 100, night) == table().price(model, plain, day)
 
 
 def test_the_worst_case_pays_for_writing_the_whole_prompt_to_the_cache() -> None:
