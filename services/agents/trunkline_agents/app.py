@@ -10,6 +10,7 @@ from trunkline.bus import Bus
 from trunkline.contracts.errors import BrokenFile
 from trunkline.definitions import load_definitions
 from trunkline.models import ModelSettings, open_models
+from trunkline.prices import PriceBook
 from trunkline.service import Service
 from trunkline.worker import WorkerSettings, working
 from trunkline_agents.generalist import generalist
@@ -20,10 +21,9 @@ def agents_service(settings: AgentsSettings) -> Service:
     """Raises BrokenFile, InvalidSettings."""
     agents, version = _agents(settings)
     model_settings = ModelSettings.load(settings.config)
-    models = open_models(model_settings)
+    models, prices = open_models(model_settings), PriceBook.load(settings.config)
     names = {name for agent in agents for name in agent.models}
-    for name in names:
-        models.resolve(name)
+    chain = {model for name in names for model in models.resolve(name)}
     worker = WorkerSettings(
         slots=settings.agent_slots,
         drain_seconds=settings.drain,
@@ -37,7 +37,8 @@ def agents_service(settings: AgentsSettings) -> Service:
     async def work(bus: Bus) -> AsyncIterator[None]:
         try:
             await models.prepare(names)
-            async with working(bus, agents, models, models.resolve, version=version, settings=worker):
+            await prices.prepare(*chain)
+            async with working(bus, agents, models, models.resolve, prices=prices, version=version, settings=worker):
                 yield
         finally:
             await models.close()

@@ -19,10 +19,10 @@ from trunkline.bus.objects import resolve
 from trunkline.bus.streams import stream_info
 from trunkline.contracts.errors import TryAgain
 from trunkline.contracts.subjects import TRUNK
+from trunkline.prices import PriceBook
 from trunkline.service import Service, ServiceSettings
 from trunkline.service.edges import answer_queries
 from trunkline_ledger.ingest import Displaced, Ingest, Written
-from trunkline_ledger.prices import Prices
 from trunkline_ledger.queries import Queries
 from trunkline_ledger.rebuild import Log
 from trunkline_ledger.settings import Settings
@@ -119,7 +119,7 @@ def ledger_service(settings: ServiceSettings, own: Settings) -> Service:
 
     @contextlib.asynccontextmanager
     async def work(bus: Bus) -> AsyncIterator[None]:
-        prices = Prices(own.prices)
+        prices = PriceBook.load(settings.config)
         async with open_store(own.located(settings.data).url) as store:
             log = await the_log(bus)
             ledger = Ledger(bus, Ingest(store, log.stream, prices, log.resolve), Queries(store))

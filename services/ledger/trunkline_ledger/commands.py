@@ -13,9 +13,9 @@ import orjson
 
 from trunkline.bus import Bus
 from trunkline.contracts.errors import CallerMistake, TrunklineError
+from trunkline.prices import PriceBook
 from trunkline.service import ServiceSettings
 from trunkline_ledger.app import the_log
-from trunkline_ledger.prices import Prices
 from trunkline_ledger.rebuild import Progress, compare, rebuild, replace
 from trunkline_ledger.settings import Settings
 from trunkline_ledger.store import sqlite_file
@@ -38,15 +38,16 @@ def rebuild_command(settings: ServiceSettings, own: Settings, options: Sequence[
 
 async def _rebuild(settings: ServiceSettings, own: Settings, *, check: bool) -> dict[str, object]:
     file = sqlite_file(own.url)
+    prices = PriceBook.load(settings.config)
     async with Bus.open(settings.nats_url, name="trunkline-ledger-rebuild") as bus:
         log = await the_log(bus)
         if not check and file is not None:
-            sequence = await replace(file, log, Prices(own.prices), progress=_progress())
+            sequence = await replace(file, log, prices, progress=_progress())
             return {"rebuilt": str(file), "sequence": sequence}
         folder = Path(tempfile.mkdtemp(prefix="trunkline-ledger-"))
         try:
             fresh = f"sqlite+aiosqlite:///{folder / 'fresh.db'}"
-            sequence = await rebuild(fresh, log, Prices(own.prices), progress=_progress())
+            sequence = await rebuild(fresh, log, prices, progress=_progress())
             found = await compare(own.url, fresh)
             return {"compared": own.url, "sequence": sequence, "differing": list(found.differing)}
         finally:

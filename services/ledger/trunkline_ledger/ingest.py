@@ -8,7 +8,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.contracts.errors import BadMessage, CallerMistake
-from trunkline_ledger.prices import Prices
+from trunkline.prices import PriceBook
 from trunkline_ledger.reading import Reading, read
 from trunkline_ledger.rows import GapRow
 from trunkline_ledger.store import Store
@@ -46,7 +46,7 @@ class Written:
 class Ingest:
     """Writes one stream's messages. One process at a time may do this for a database."""
 
-    def __init__(self, store: Store, stream: Stream, prices: Prices, resolve: Resolve = as_stored) -> None:
+    def __init__(self, store: Store, stream: Stream, prices: PriceBook, resolve: Resolve = as_stored) -> None:
         self._store = store
         self._stream = stream
         self._prices = prices
@@ -141,7 +141,7 @@ class Ingest:
 
     def _beginning(self) -> dict[str, object]:
         stream = self._stream
-        return {"stream": stream.name, "created": stream.created, "sequence": 0, "prices": self._prices.edition}
+        return {"stream": stream.name, "created": stream.created, "sequence": 0, "prices": self._prices.version}
 
     def _check(self, known: Stream) -> None:
         if (known.name, known.created) != (self._stream.name, self._stream.created):
@@ -158,13 +158,13 @@ class Ingest:
                 "Restore the stream, or rebuild the ledger from what is left of it.",
             )
 
-    def _compare_prices(self, edition: str) -> None:
-        if not self._resumed and edition != self._prices.edition:
+    def _compare_prices(self, version: str) -> None:
+        if not self._resumed and version != self._prices.version:
             log.warning(
-                "the price table has changed; what was priced keeps its cost until the ledger is rebuilt",
+                "the price table has changed; what was priced here keeps its cost until the ledger is rebuilt",
                 action="prices_changed",
-                was=edition,
-                now=self._prices.edition,
+                was=version,
+                now=self._prices.version,
             )
 
 

@@ -14,9 +14,9 @@ from trunkline.contracts.codec import Event
 from trunkline.contracts.dialog import Usage
 from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.messages import Failure, Model, Note, Prompt
+from trunkline.prices import PriceBook
 from trunkline_ledger.believable import count, elapsed, milliseconds, text, tokens
-from trunkline_ledger.money import parsed
-from trunkline_ledger.prices import Pricing
+from trunkline_ledger.costs import NOTHING, UNKNOWN, Cost, by_book, recorded, reserved
 from trunkline_ledger.rows import ModelCallRow
 
 Attempts = dict[tuple[str, int], ModelCallRow]
@@ -30,11 +30,15 @@ class FailedAttempt(msgspec.Struct, frozen=True):
 
     code: str = "model_failed"
     usage: Usage = Usage()
+    cost: str = ""
+    prices: str = ""
     latency_ms: float = 0.0
     spent: bool = True
 
 
-def prompted(known: Attempts, event: Event, fact: Prompt, prices: Pricing, *, ended: bool) -> tuple[ModelCallRow, ...]:
+def prompted(
+    known: Attempts, event: Event, fact: Prompt, prices: PriceBook, *, ended: bool
+) -> tuple[ModelCallRow, ...]:
     """A model call was opened. Earlier attempts at the step stay open: the one that comes back first counts."""
     attempt = count(fact.attempt, "attempt")
     step = _step(event.subject.step, attempt)
@@ -49,7 +53,7 @@ def prompted(known: Attempts, event: Event, fact: Prompt, prices: Pricing, *, en
         asked_model=text(fact.model),
         worker=text(fact.worker),
         input_hash=text(fact.input_hash),
-        reserved=parsed(fact.reserved),
+        reserved=reserved(fact.reserved),
         prompted_at=event.at,
         prompt_sequence=event.sequence,
     )
@@ -64,7 +68,7 @@ def takes_over(known: Attempts, event: Event, fact: Prompt) -> bool:
     return fact.attempt > 1 and not again
 
 
-def returned(known: Attempts, event: Event, fact: Model, prices: Pricing) -> tuple[ModelCallRow, ...]:
+def returned(known: Attempts, event: Event, fact: Model, prices: PriceBook) -> tuple[ModelCallRow, ...]:
     """A model call came back; no other attempt at its step can any more, so those are lost."""
     step, attempt = event.subject.step, count(fact.attempt, "attempt")
     row = known.get((step, attempt))
@@ -77,7 +81,7 @@ def returned(known: Attempts, event: Event, fact: Model, prices: Pricing) -> tup
     return (_settled(row, event, fact, prices), *(_lost(other, event.at, prices) for other in others))
 
 
-def retried(known: Attempts, event: Event, fact: Note, prices: Pricing) -> tuple[ModelCallRow, ...]:
+def retried(known: Attempts, event: Event, fact: Note, prices: PriceBook) -> tuple[ModelCallRow, ...]:
     """An attempt failed, and another follows. Raises BadMessage."""
     step, _, attempt = event.subject.step.removeprefix(RETRIED).rpartition("-")
     row = known.get((step, int(attempt))) if _is_retry(event.subject.step, attempt) else None
@@ -88,7 +92,10 @@ def retried(known: Attempts, event: Event, fact: Note, prices: Pricing) -> tuple
     except msgspec.ValidationError as error:
         raise BadMessage(f"not the note of a failed attempt: {error}.") from error
     usage = tokens(failed.usage)
-    cost = _cost_of_failure(row.model, usage, event.at, prices, spent=failed.spent)
+    if failed.cost:
+        cost = recorded(failed.cost, text(failed.prices))
+    else:
+        cost = _cost_of_failure(row, row.model, usage, event.at, prices, spent=failed.spent)
     return (
         replace(
             _with(row, usage, cost),
@@ -102,7 +109,7 @@ def retried(known: Attempts, event: Event, fact: Note, prices: Pricing) -> tuple
     )
 
 
-def abandoned(known: Attempts, at: datetime, prices: Pricing) -> tuple[ModelCallRow, ...]:
+def abandoned(known: Attempts, at: datetime, prices: PriceBook) -> tuple[ModelCallRow, ...]:
     """The run has ended: what is still open will not come back."""
     return tuple(_lost(row, at, prices) for row in known.values() if row.outcome == "open")
 
@@ -123,10 +130,10 @@ def share(row: ModelCallRow) -> dict[str, float]:
     }
 
 
-def _settled(row: ModelCallRow, event: Event, fact: Model, prices: Pricing) -> ModelCallRow:
+def _settled(row: ModelCallRow, event: Event, fact: Model, prices: PriceBook) -> ModelCallRow:
     usage = tokens(fact.usage)
     latency = milliseconds(fact.latency_ms, "latency_ms")
-    cost = _cost(fact, usage, event.at, prices)
+    cost = _cost(row, fact, usage, event.at, prices)
     return replace(
         _with(row, usage, cost),
         model=text(fact.model) or row.model,
@@ -140,7 +147,7 @@ def _settled(row: ModelCallRow, event: Event, fact: Model, prices: Pricing) -> M
     )
 
 
-def _with(row: ModelCallRow, usage: Usage, cost: int | None) -> ModelCallRow:
+def _with(row: ModelCallRow, usage: Usage, cost: Cost) -> ModelCallRow:
     return replace(
         row,
         paid_without_result=False,
@@ -148,8 +155,9 @@ def _with(row: ModelCallRow, usage: Usage, cost: int | None) -> ModelCallRow:
         output_tokens=usage.output_tokens,
         cache_read_tokens=usage.cache_read_tokens,
         cache_write_tokens=usage.cache_write_tokens,
-        cost=cost,
-        cost_known=cost is not None,
+        cost=cost.pico,
+        cost_known=cost.pico is not None,
+        prices=cost.prices,
     )
 
 
@@ -157,13 +165,15 @@ def _is_retry(step: str, attempt: str) -> bool:
     return step.startswith(RETRIED) and attempt.isdecimal() and len(attempt) < 10
 
 
-def _cost(fact: Model, usage: Usage, at: datetime, prices: Pricing) -> int | None:
+def _cost(row: ModelCallRow, fact: Model, usage: Usage, at: datetime, prices: PriceBook) -> Cost:
     """No tokens at all is not believable of a call that succeeded, unless it is free."""
+    if fact.cost:
+        return recorded(fact.cost, text(fact.prices))
     if fact.error is not None:
-        return _cost_of_failure(fact.model, usage, at, prices, spent=_may_have_cost(fact.error))
+        return _cost_of_failure(row, fact.model, usage, at, prices, spent=_may_have_cost(fact.error))
     if usage == Usage() and not prices.is_free(fact.model):
-        return None
-    return prices.cost(fact.model, usage, at)
+        return UNKNOWN
+    return by_book(prices, fact.model, usage, at, asked=row.asked_model)
 
 
 def _may_have_cost(error: Failure) -> bool:
@@ -172,13 +182,15 @@ def _may_have_cost(error: Failure) -> bool:
     return said if isinstance(said, bool) else error.code == "deadline_passed"
 
 
-def _cost_of_failure(model: str, usage: Usage, at: datetime, prices: Pricing, *, spent: bool) -> int | None:
+def _cost_of_failure(
+    row: ModelCallRow, model: str, usage: Usage, at: datetime, prices: PriceBook, *, spent: bool
+) -> Cost:
     if usage != Usage() or prices.is_free(model):
-        return prices.cost(model, usage, at)
-    return None if spent else 0
+        return by_book(prices, model, usage, at, asked=row.asked_model)
+    return UNKNOWN if spent else NOTHING
 
 
-def _lost(row: ModelCallRow, at: datetime, prices: Pricing) -> ModelCallRow:
+def _lost(row: ModelCallRow, at: datetime, prices: PriceBook) -> ModelCallRow:
     """Counted as spent: what was reserved for it, or unknown when nothing was."""
     cost = 0 if prices.is_free(row.model) else row.reserved
     return replace(

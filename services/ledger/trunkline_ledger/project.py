@@ -26,10 +26,10 @@ from trunkline.contracts.messages import (
     Started,
     Task,
 )
+from trunkline.prices import PriceBook
 from trunkline_ledger import model_calls as models
 from trunkline_ledger import tool_calls as tools
 from trunkline_ledger.believable import QUESTION_CHARACTERS, elapsed, text
-from trunkline_ledger.prices import Pricing
 from trunkline_ledger.rows import ModelCallRow, RunRow, RunStatus, ToolCallRow
 
 Row = RunRow | ModelCallRow | ToolCallRow
@@ -56,7 +56,7 @@ class RunRows:
                 self.tool_calls[row.step] = row
 
 
-def project(known: RunRows, event: Event, prices: Pricing) -> tuple[Row, ...]:
+def project(known: RunRows, event: Event, prices: PriceBook) -> tuple[Row, ...]:
     """The rows that `event` changes, as they are after it; an event that the run has seen changes none.
 
     Raises BadMessage for an event that cannot be believed: impossible numbers, or a run of somebody else.
@@ -99,7 +99,7 @@ def _same_owner(run: RunRow, event: Event) -> None:
         )
 
 
-def _model_calls(known: RunRows, event: Event, prices: Pricing) -> tuple[ModelCallRow, ...]:
+def _model_calls(known: RunRows, event: Event, prices: PriceBook) -> tuple[ModelCallRow, ...]:
     ended = known.run is not None and known.run.ended
     match event.fact:
         case Prompt() as fact:

@@ -8,9 +8,9 @@ from pathlib import Path
 from sqlalchemy import select
 
 from trunkline.contracts.errors import CallerMistake
+from trunkline.prices import PriceBook
 from trunkline_ledger.dump import digests
 from trunkline_ledger.ingest import Ingest, Written
-from trunkline_ledger.prices import Prices
 from trunkline_ledger.store import open_store
 from trunkline_ledger.stream import Follow, Resolve, Stream, as_stored
 from trunkline_ledger.tables import position
@@ -41,7 +41,7 @@ class Log:
     resolve: Resolve = as_stored
 
 
-async def rebuild(url: str, log: Log, prices: Prices, *, progress: Progress | None = None) -> int:
+async def rebuild(url: str, log: Log, prices: PriceBook, *, progress: Progress | None = None) -> int:
     """Read the log from its beginning to what is its end now into the empty database at `url`; returns that sequence.
 
     Raises CallerMistake when the database is not empty.
@@ -66,7 +66,7 @@ async def compare(old: str, new: str) -> Comparison:
     return Comparison(tuple(name for name in here if here[name] != there[name]))
 
 
-async def replace(file: Path, log: Log, prices: Prices, *, progress: Progress | None = None) -> int:
+async def replace(file: Path, log: Log, prices: PriceBook, *, progress: Progress | None = None) -> int:
     """Rebuild the SQLite ledger in `file`: beside it first, then in its place at once. Returns the last sequence.
 
     Until the last moment the old one is whole. Close every reader and writer first. Raises CallerMistake when one is

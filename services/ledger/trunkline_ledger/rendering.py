@@ -5,7 +5,7 @@ from collections.abc import Iterable
 import msgspec
 import orjson
 
-from trunkline_ledger.money import dollars
+from trunkline.prices import Money
 from trunkline_ledger.rows import EventRow, ModelCallRow, RunRow, ToolCallRow
 from trunkline_ledger.views import Amounts, EventView, ModelCallView, RunSummary, Stages, ToolCallView
 
@@ -28,7 +28,7 @@ def amounts(runs: Iterable[RunRow]) -> Amounts:
     rows = list(runs)
     return Amounts(
         **{name: sum(getattr(row, name) for row in rows) for name in COUNTED},
-        cost=dollars(sum(row.cost for row in rows)),
+        cost=str(Money(sum(row.cost for row in rows))),
         cost_known=all(row.cost_known for row in rows),
     )
 
@@ -48,7 +48,7 @@ def summary(row: RunRow, family: Iterable[RunRow]) -> RunSummary:
 
 def model_call(row: ModelCallRow) -> ModelCallView:
     shared = {name: getattr(row, name) for name in ModelCallView.__struct_fields__}
-    return ModelCallView(**shared | {"cost": None if row.cost is None else dollars(row.cost)})
+    return ModelCallView(**shared | {"cost": None if row.cost is None else str(Money(row.cost))})
 
 
 def tool_call(row: ToolCallRow) -> ToolCallView:

@@ -43,7 +43,8 @@ class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt at one model call. `lost`: paid, as far as we know, and nothing came back. `retried`: it failed, and
     another attempt followed.
 
-    `cost` is None while the call is open, and when nobody knows the price.
+    `cost` is None while the call is open, and when nobody knows the price; `prices` is the version of the price table
+    that it is by, its worker's when that recorded it.
     """
 
     run: str
@@ -63,6 +64,7 @@ class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
     cost: int | None = None
     cost_known: bool = False
+    prices: str = ""
     prompted_at: datetime | None = None
     returned_at: datetime | None = None
     elapsed_ms: float | None = None

@@ -5,8 +5,6 @@ from pathlib import Path
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from trunkline_ledger.prices import Price
-
 DATABASE = "ledger.db"
 DEFAULT_FOLDER = Path(".trunkline")
 
@@ -18,7 +16,6 @@ class Settings(BaseSettings):
 
     data: Path | None = Field(None, description="Folder for the database, when `database` is not given.")
     database: str = Field("", description="sqlite+aiosqlite:///<file> or postgresql+asyncpg://<server>/<name>.")
-    prices: dict[str, Price] = Field(default_factory=dict, description="`provider:name` to the operator's own price.")
 
     def located(self, folder: Path) -> "Settings":
         """With `folder` for the database, unless another is set."""

@@ -5,9 +5,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import event, make_url
+from sqlalchemy import Connection, event, inspect, make_url, text
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.schema import CreateColumn
 
 from trunkline.contracts.errors import InvalidSettings
 from trunkline_ledger.tables import metadata
@@ -86,8 +87,19 @@ async def _create_tables(engine: AsyncEngine) -> None:
     try:
         async with engine.begin() as connection:
             await connection.run_sync(metadata.create_all)
+            await connection.run_sync(_add_columns)
     except (SQLAlchemyError, OSError) as error:
         raise _unusable(error) from error
+
+
+def _add_columns(connection: Connection) -> None:
+    """To tables that an earlier version made."""
+    for table in metadata.sorted_tables:
+        known = {column["name"] for column in inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                said = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {said}"))
 
 
 def _unusable(error: Exception) -> InvalidSettings:

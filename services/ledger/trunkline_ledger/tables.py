@@ -135,6 +135,7 @@ model_calls = Table(
     *(_number(name) for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")),
     _number("cost", null=True),
     Column("cost_known", Boolean, nullable=False),
+    Column("prices", Text, nullable=False, server_default=""),
     *(_time(name) for name in ("prompted_at", "returned_at")),
     *(_milliseconds(name) for name in ("elapsed_ms", "latency_ms", "first_text_ms")),
     _text("error", null=True),

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Column, ColumnElement, RowMapping, Select, case, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from trunkline_ledger.money import dollars
+from trunkline.prices import Money
 from trunkline_ledger.rendering import COUNTED
 from trunkline_ledger.tables import events, gaps, model_calls, position, runs, tool_calls
 from trunkline_ledger.views import AgentTotals, Amounts, ModelTotals, Percentiles, ToolTotals, Totals
@@ -74,7 +74,7 @@ def _cost(column: Column[Any]) -> tuple[ColumnElement[Any], ...]:
 
 
 def _as_dollars(row: RowMapping) -> str:
-    return dollars(int(row["high"]) * _HALVES + int(row["low"]))
+    return str(Money(int(row["high"]) * _HALVES + int(row["low"])))
 
 
 def _count(condition: ColumnElement[bool], name: str) -> ColumnElement[Any]:

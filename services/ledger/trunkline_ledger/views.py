@@ -100,6 +100,7 @@ class ModelCallView(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int
     cost: str | None
     cost_known: bool
+    prices: str
     elapsed_ms: float | None
     latency_ms: float | None
     first_text_ms: float | None

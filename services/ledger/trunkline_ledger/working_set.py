@@ -9,8 +9,8 @@ from sqlalchemy import Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from trunkline.contracts.codec import Event
+from trunkline.prices import PriceBook
 from trunkline_ledger import tables
-from trunkline_ledger.prices import Pricing
 from trunkline_ledger.project import Row, RunRows, project
 from trunkline_ledger.rows import ModelCallRow, RunRow, ToolCallRow
 
@@ -30,7 +30,7 @@ _KEYS: dict[type[Row], Callable[[Row], Key]] = {
 class WorkingSet:
     """Applies events to the rows of some runs, all within one transaction."""
 
-    def __init__(self, prices: Pricing) -> None:
+    def __init__(self, prices: PriceBook) -> None:
         self._prices = prices
         self._runs: dict[str, RunRows] = {}
         self._stored: dict[type[Row], set[Key]] = {kind: set() for kind in _TABLES}

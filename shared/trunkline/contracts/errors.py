@@ -8,6 +8,7 @@ TrunklineError
 │   ├── UnknownTool          no such tool, or not on this agent's list
 │   ├── InvalidArguments     arguments that the tool's schema refuses
 │   ├── InvalidSettings      configuration that cannot be used: a bad file, an unknown provider, a missing key
+│   ├── UnknownPrice         what a model call costs is in no price table
 │   ├── BrokenFile           an agent or tool file that does not load
 │   ├── Divergence           changed code asks for something else than what is on the log
 │   ├── AlreadyEnded         the run has its answer, which stays as it is
@@ -69,6 +70,10 @@ class InvalidArguments(CallerMistake, ValueError):
 
 class InvalidSettings(CallerMistake, ValueError):
     code = "invalid_settings"
+
+
+class UnknownPrice(CallerMistake, LookupError):
+    code = "unknown_price"
 
 
 class BrokenFile(CallerMistake):

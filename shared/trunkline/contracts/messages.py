@@ -132,7 +132,9 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
 
 
 class Model(Fact, frozen=True, kw_only=True, tag="model"):
-    """A model call came back; it is never paid again. `model` is what served it, `latency_ms` total."""
+    """A model call came back; it is never paid again. `model` is what served it, `latency_ms` total. `cost`: US dollars
+    as an exact decimal, when the worker knew the price; `prices`: the version of the price table that it knew it from.
+    """
 
     model: str
     input_hash: str
@@ -140,6 +142,8 @@ class Model(Fact, frozen=True, kw_only=True, tag="model"):
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
     usage: Usage = Usage()
+    cost: str = ""
+    prices: str = ""
     finish: str = ""
     latency_ms: float = 0.0
     first_text_ms: float | None = None

@@ -1,17 +1,14 @@
 """Which models there are and how to reach them: `trunkline.toml`, then the environment, which wins."""
 
-import tomllib
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
 from trunkline.contracts.errors import InvalidSettings
-
-CONFIG = Path("trunkline.toml")
+from trunkline.settings_file import read_settings, refuse_unknown, table_of
 
 
 def _chain(value: object) -> tuple[str, ...]:
@@ -72,14 +69,13 @@ class ModelSettings(BaseSettings):
     @classmethod
     def load(cls, path: Path | None = None) -> Self:
         """Reads `path`, or `trunkline.toml` here if there is one, and the environment. Raises InvalidSettings."""
-        where = path or CONFIG
-        document = _read(where) if path is not None or where.exists() else {}
-        models, providers = _table(document, "models", where), _table(document, "providers", where)
-        _refuse_unknown(models, cls._keys(), "[models]", where)
+        where, document = read_settings(path)
+        models, providers = table_of(document, "models", where), table_of(document, "providers", where)
+        refuse_unknown(models, cls._keys(), "[models]", where)
         for name, table in providers.items():
             if not isinstance(table, dict):
                 raise InvalidSettings(f"{where}: providers.{name} is not a table.", f"Write [providers.{name}].")
-            _refuse_unknown(table, tuple(ProviderTable.model_fields), f"[providers.{name}]", where)
+            refuse_unknown(table, tuple(ProviderTable.model_fields), f"[providers.{name}]", where)
         keys = cls._environment(str(table.get("api_key_env", "")) for table in providers.values())
         try:
             return cls(**models, providers=providers, private_keys=keys)
@@ -110,30 +106,6 @@ class ModelSettings(BaseSettings):
     def _environment(cls, names: Iterable[str]) -> dict[str, str]:
         values = EnvSettingsSource(cls, case_sensitive=True).env_vars
         return {name: value for name in names if name and (value := values.get(name))}
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InvalidSettings(f"{path} cannot be read: {error.strerror}.", "Check the path and its rights.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InvalidSettings(f"{path} is not TOML: {error}.", "Correct that line.") from None
-
-
-def _table(document: Mapping[str, Any], name: str, where: Path) -> dict[str, Any]:
-    table = document.get(name, {})
-    if not isinstance(table, dict):
-        raise InvalidSettings(f"{where}: {name} is not a table.", f"Write [{name}] on a line of its own.")
-    return table
-
-
-def _refuse_unknown(table: Mapping[str, Any], known: tuple[str, ...], section: str, where: Path) -> None:
-    for key in table:
-        if key not in known:
-            near = get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"Did you mean `{near[0]}`?" if near else f"Known: {', '.join(known)}."
-            raise InvalidSettings(f"{where}: {section} has an unknown key `{key}`.", hint)
 
 
 def _said(error: ValidationError, where: Path) -> tuple[str, str]:

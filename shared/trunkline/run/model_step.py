@@ -15,10 +15,19 @@ from trunkline.bus import append, last
 from trunkline.bus.live import publish_delta
 from trunkline.contracts.codec import decode, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply, Usage
-from trunkline.contracts.errors import CallerMistake, Cancelled, DeadlinePassed, ModelFailed, Superseded, TrunklineError
+from trunkline.contracts.errors import (
+    CallerMistake,
+    Cancelled,
+    DeadlinePassed,
+    ModelFailed,
+    Superseded,
+    TrunklineError,
+    UnknownPrice,
+)
 from trunkline.contracts.messages import Delta, Failure, Model
 from trunkline.models.port import ModelClient
 from trunkline.models.retry import NextTry, Tries
+from trunkline.prices import PriceBook
 from trunkline.run.engine import Engine, Stopped
 from trunkline.run.inputs import ModelInput
 from trunkline.run.state import RunState, next_attempt
@@ -40,6 +49,7 @@ class ModelCalls:
         self,
         engine: Engine,
         client: ModelClient,
+        prices: PriceBook,
         *,
         agent: str,
         worker: str,
@@ -50,6 +60,7 @@ class ModelCalls:
     ):
         self._engine = engine
         self._client = client
+        self._prices = prices
         self._agent = agent
         self._worker = worker
         self._version = version
@@ -71,7 +82,9 @@ class ModelCalls:
         await engine.check(step, prompts[-1].input_hash if prompts else "", asked)
         if prompts and (found := await self._recorded(step)):
             return found
-        fact = await self._try(step, {query.model: query for query in await queries()}, asked)
+        chain = {query.model: query for query in await queries()}
+        await self._prices.prepare(*chain)
+        fact = await self._try(step, chain, asked)
         written = await append(engine.bus, engine.key.step("model", self._agent, step), fact)
         if engine.stop.is_set():
             raise Stopped("the run was cancelled")
@@ -150,7 +163,17 @@ class ModelCalls:
         finally:
             await teller.finish()
         fact = msgspec.structs.replace(fact, latency_ms=_ms_since(started), first_text_ms=teller.first_text_ms(started))
-        return _speakable(fact)
+        return _speakable(self._priced(fact, query.model))
+
+    def _priced(self, fact: Model, asked: str) -> Model:
+        """With its cost, where the price is known and the tokens were counted."""
+        if fact.usage == Usage() and not self._prices.is_free(fact.model):
+            return fact
+        try:
+            cost = self._prices.price(fact.model, fact.usage, asked=asked)
+        except UnknownPrice:
+            return fact
+        return msgspec.structs.replace(fact, cost=str(cost), prices=self._prices.version)
 
     def _cut_off(self, model: str) -> Failure:
         if self._engine.stop.is_set():
@@ -176,6 +199,8 @@ class ModelCalls:
         }
         if fact.usage != Usage():
             data["usage"] = fact.usage
+        if fact.cost:
+            data |= {"cost": fact.cost, "prices": fact.prices}
         what = "retry" if following.model == fact.model else "fallback"
         await self._engine.note(self._agent, f"retry-{step}-{fact.attempt}", what, **data)
 

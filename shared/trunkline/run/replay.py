@@ -21,6 +21,7 @@ from trunkline.contracts.errors import Closing, Divergence, TrunklineError
 from trunkline.contracts.messages import Answer, Failure, Model
 from trunkline.contracts.subjects import RunKey
 from trunkline.models.port import ModelClient
+from trunkline.prices import PriceBook
 from trunkline.run.divergence import Difference, Record, diverged
 from trunkline.run.engine import Engine
 from trunkline.run.inputs import Asked, ModelInput
@@ -130,7 +131,9 @@ class _Recorded(ModelCalls):
     """A model's replies as they were recorded."""
 
     def __init__(self, engine: _Held) -> None:
-        super().__init__(engine, _NoModel(), agent="", worker="", version="", timeout=0.0, retries=0, end=0.0)
+        super().__init__(
+            engine, _NoModel(), PriceBook(), agent="", worker="", version="", timeout=0.0, retries=0, end=0.0
+        )
         self._held = engine
 
     async def _ask(self, step: str, queries: Queries, asked: ModelInput) -> Model:  # noqa: ARG002  # nobody is asked

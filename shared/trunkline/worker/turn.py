@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -29,6 +29,7 @@ from trunkline.contracts.errors import (
 from trunkline.contracts.messages import Answer, Cancel, Failure, Task
 from trunkline.contracts.subjects import RunKey
 from trunkline.models.port import ModelClient
+from trunkline.prices import PriceBook
 from trunkline.run.ending import answer_subject, cancelled, end_run, hand_up
 from trunkline.run.engine import Engine, Stopped, Suspended
 from trunkline.run.loop import flow_of
@@ -56,6 +57,7 @@ class Worker:
     surroundings: Surroundings
     cancels: Cancels
     id: str
+    prices: PriceBook = field(default_factory=PriceBook)
     version: str = ""
     model_timeout: float = 120.0
     model_retries: int = 2
@@ -138,6 +140,7 @@ class Worker:
         calls = ModelCalls(
             engine,
             self.models,
+            self.prices,
             agent=self.agent.name,
             worker=self.id,
             version=self.version,

@@ -21,6 +21,7 @@ from trunkline.bus.registry import AGENTS, TOOLS, registered
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard, ToolCard
 from trunkline.models.port import ModelClient
+from trunkline.prices import PriceBook
 from trunkline.worker.handover import taking_over
 from trunkline.worker.surroundings import surroundings
 from trunkline.worker.turn import Worker
@@ -50,11 +51,14 @@ async def working(
     models: ModelClient,
     resolve_model: Callable[[str], tuple[str, ...]],
     *,
+    prices: PriceBook | None = None,
     version: str = "",
     settings: WorkerSettings | None = None,
 ) -> AsyncIterator[None]:
-    """Run `agents` while inside: registered, so that the router sends their work here. Raises BusUnavailable."""
-    settings = settings or WorkerSettings()
+    """Run `agents` while inside: registered, so that the router sends their work here. Without `prices`, those that are
+    shipped. Raises BusUnavailable.
+    """
+    settings, prices = settings or WorkerSettings(), prices or PriceBook()
     tools, others = Roster(ToolCard), Roster(AgentCard)
     worker_id = f"{socket.gethostname()[:30]}-{os.getpid()}-{os.urandom(2).hex()}".replace(".", "-")
     async with contextlib.AsyncExitStack() as stack:
@@ -70,6 +74,7 @@ async def working(
                 surroundings=surroundings(agent, tools, others, resolve_model),
                 cancels=cancels,
                 id=worker_id,
+                prices=prices,
                 version=version,
                 model_timeout=settings.model_timeout,
                 model_retries=settings.model_retries,

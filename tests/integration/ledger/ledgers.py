@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from tests.unit.ledger.story import Message, Story
+from trunkline.prices import PriceBook
 from trunkline_ledger.dump import dump
 from trunkline_ledger.ingest import Ingest
-from trunkline_ledger.prices import Prices
 from trunkline_ledger.store import open_store
 from trunkline_ledger.stream import Follow
 
@@ -36,7 +36,7 @@ def following(messages: Sequence[Message], batch: int = BATCH) -> Follow:
 async def read_into(url: str, story: Story, messages: Sequence[Message] | None = None) -> int:
     """One process that reads what is there and ends."""
     async with open_store(url) as store:
-        ingest = Ingest(store, story.stream, Prices())
+        ingest = Ingest(store, story.stream, PriceBook())
         return await ingest.run(following(story.messages if messages is None else messages))
 
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 
 from tests.unit.ledger.story import Message, Story, everything, one_tool_run
+from trunkline.prices import PriceBook
 from trunkline_ledger.ingest import Ingest, Written
-from trunkline_ledger.prices import Prices
 from trunkline_ledger.store import open_store
 
 BATCH = 7
@@ -33,7 +33,7 @@ async def main(url: str) -> None:
         sys.stdout.flush()
 
     async with open_store(url) as store:
-        await Ingest(store, story.stream, Prices()).run(follow, report=tell)
+        await Ingest(store, story.stream, PriceBook()).run(follow, report=tell)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -23,8 +22,9 @@ from tests.unit.ledger.story import START, Story, batches, everything, one_tool_
 from trunkline.contracts.codec import encode
 from trunkline.contracts.errors import BadMessage, BusUnavailable, InvalidSettings
 from trunkline.contracts.messages import Request
+from trunkline.prices import PriceBook
+from trunkline.prices.rates import FREE
 from trunkline_ledger.ingest import Displaced, ForeignLog, Ingest, Written
-from trunkline_ledger.prices import Price, Prices
 from trunkline_ledger.queries import Queries
 from trunkline_ledger.store import open_store
 from trunkline_ledger.stream import Stream
@@ -83,7 +83,7 @@ def test_batches_restarts_and_repetitions_leave_the_same_rows(
         done = 0
         while done < len(parts):
             async with open_store(url) as store:
-                ingest = Ingest(store, STORY.stream, Prices())
+                ingest = Ingest(store, STORY.stream, PriceBook())
                 while done < len(parts):
                     await ingest.write(parts[done])
                     if done in repeated:
@@ -132,7 +132,7 @@ async def test_a_batch_that_fails_leaves_nothing_and_can_be_given_again(url: str
         return body
 
     async with open_store(url) as store:
-        ingest = Ingest(store, STORY.stream, Prices(), resolve)
+        ingest = Ingest(store, STORY.stream, PriceBook(), resolve)
         with pytest.raises(BusUnavailable):
             await ingest.write(STORY.messages)
         assert (await Queries(store).totals()).events == 0
@@ -152,7 +152,7 @@ async def test_a_body_that_is_stored_elsewhere_is_read_from_there(url: str) -> N
         return encode(Request(text="A very long question"))
 
     async with open_store(url) as store:
-        written = await Ingest(store, story.stream, Prices(), resolve).write(story.messages)
+        written = await Ingest(store, story.stream, PriceBook(), resolve).write(story.messages)
         (run,) = await Queries(store).runs()
         assert (written.events, written.problems) == (2, 1)
         assert (run.run, run.question) == ("run-a", "A very long question")
@@ -162,7 +162,7 @@ async def test_a_body_that_is_stored_elsewhere_is_read_from_there(url: str) -> N
 async def test_a_gap_in_the_log_is_reported_wherever_the_batches_end(url: str) -> None:
     kept = [message for message in STORY.messages if message.sequence not in {1, 2, 7}]
     async with open_store(url) as store:
-        ingest = Ingest(store, STORY.stream, Prices())
+        ingest = Ingest(store, STORY.stream, PriceBook())
         with capture_logs() as logs:
             reports = [await ingest.write(batch) for batch in batches(kept, [4, 10])]
         assert (await Queries(store).totals()).gaps == 2
@@ -180,27 +180,27 @@ async def test_another_log_is_refused(url: str) -> None:
     async with open_store(url) as store:
         for other in others:
             with pytest.raises(ForeignLog):
-                await Ingest(store, other, Prices()).resume()
+                await Ingest(store, other, PriceBook()).resume()
 
 
 async def test_a_ledger_that_has_read_nothing_takes_any_log(url: str) -> None:
     """As when a log is imported into the data folder of a platform that nobody has asked anything."""
     async with open_store(url) as store:
-        assert await Ingest(store, Stream("TRUNK", START.replace(year=1999)), Prices()).resume() == 0
-        assert await Ingest(store, STORY.stream, Prices()).run(following(STORY.messages)) == len(STORY.messages)
-        assert await Ingest(store, STORY.stream, Prices()).resume() == len(STORY.messages)
+        assert await Ingest(store, Stream("TRUNK", START.replace(year=1999)), PriceBook()).resume() == 0
+        assert await Ingest(store, STORY.stream, PriceBook()).run(following(STORY.messages)) == len(STORY.messages)
+        assert await Ingest(store, STORY.stream, PriceBook()).resume() == len(STORY.messages)
 
 
 async def test_a_log_that_has_grown_meanwhile_is_the_same_log(url: str) -> None:
     async with open_store(url) as store:
-        ingest = Ingest(store, Stream("TRUNK", START, 5), Prices())
+        ingest = Ingest(store, Stream("TRUNK", START, 5), PriceBook())
         assert await ingest.run(following(STORY.messages[:20])) == 20
         assert await ingest.run(following(STORY.messages)) == len(STORY.messages)
 
 
 async def test_a_second_writer_is_refused(url: str) -> None:
     async with open_store(url) as store, open_store(url) as another:
-        first, second = Ingest(store, STORY.stream, Prices()), Ingest(another, STORY.stream, Prices())
+        first, second = Ingest(store, STORY.stream, PriceBook()), Ingest(another, STORY.stream, PriceBook())
         assert await first.resume() == await second.resume() == 0
         await first.write(STORY.messages[:10])
         with pytest.raises(Displaced):
@@ -210,7 +210,7 @@ async def test_a_second_writer_is_refused(url: str) -> None:
 
 async def test_other_prices_are_said(url: str) -> None:
     await read_into(url, STORY)
-    own = Prices({"openai:gpt-4o": Price(input=Decimal(1), output=Decimal(1))})
+    own = PriceBook({"openai:gpt-4o": FREE})
     async with open_store(url) as store:
         with capture_logs() as logs:
             await Ingest(store, STORY.stream, own).resume()
@@ -220,7 +220,7 @@ async def test_other_prices_are_said(url: str) -> None:
 async def test_reading_ends_where_it_is_told_to(url: str) -> None:
     reports: list[Written] = []
     async with open_store(url) as store:
-        ingest = Ingest(store, STORY.stream, Prices())
+        ingest = Ingest(store, STORY.stream, PriceBook())
         reached = await ingest.run(following(STORY.messages, batch=5), until=12, report=reports.append)
         assert (reached, [report.sequence for report in reports]) == (15, [5, 10, 15])
         assert await ingest.run(following(STORY.messages), until=12) == 15

@@ -9,8 +9,8 @@ from tests.integration.ledger.ledgers import read_into, rows_in
 from tests.integration.ledger.postgres_server import postgres_server
 from tests.unit.ledger.story import batches, everything, one_tool_run
 from trunkline.contracts.errors import CallerMistake, NotFound
+from trunkline.prices import PriceBook
 from trunkline_ledger.ingest import Displaced, Ingest
-from trunkline_ledger.prices import Prices
 from trunkline_ledger.queries import Queries
 from trunkline_ledger.rebuild import compare
 from trunkline_ledger.store import open_store
@@ -40,7 +40,7 @@ async def test_both_databases_hold_the_same_rows(postgres: str, url: str) -> Non
     await read_into(url, STORY)
     for batch in batches(STORY.messages, [3, 4, 20, 30]):
         async with open_store(postgres) as store:
-            await Ingest(store, STORY.stream, Prices()).write(batch)
+            await Ingest(store, STORY.stream, PriceBook()).write(batch)
     assert await rows_in(postgres) == await rows_in(url)
     assert (await compare(postgres, url)).same
 
@@ -62,7 +62,7 @@ async def test_both_databases_give_the_same_answers(postgres: str, url: str) -> 
 
 async def test_a_second_writer_is_refused_there_too(postgres: str) -> None:
     async with open_store(postgres) as store:
-        first, second = Ingest(store, STORY.stream, Prices()), Ingest(store, STORY.stream, Prices())
+        first, second = Ingest(store, STORY.stream, PriceBook()), Ingest(store, STORY.stream, PriceBook())
         assert await first.resume() == await second.resume()
         await first.write(STORY.messages[:10])
         with pytest.raises(Displaced):

@@ -4,12 +4,15 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace as changed
 
 from tests.integration.ledger.ledgers import following, read_into, rows_in, url_of
-from tests.unit.ledger.story import everything
+from tests.unit.ledger.story import GPT, MODEL_COST, Story, everything, model
 from trunkline.contracts.errors import CallerMistake
+from trunkline.prices import PriceBook
+from trunkline.prices.rates import FREE
 from trunkline_ledger.ingest import Ingest
-from trunkline_ledger.prices import Prices
+from trunkline_ledger.queries import Queries
 from trunkline_ledger.rebuild import Log, compare, rebuild, replace
 from trunkline_ledger.store import open_store
 
@@ -21,7 +24,7 @@ async def test_a_rebuilt_ledger_has_the_same_rows(url: str, tmp_path: Path) -> N
     await read_into(url, STORY)
     fresh = url_of(tmp_path / "fresh.db")
     steps: list[tuple[int, int]] = []
-    reached = await rebuild(fresh, LOG, Prices(), progress=lambda done, last: steps.append((done, last)))
+    reached = await rebuild(fresh, LOG, PriceBook(), progress=lambda done, last: steps.append((done, last)))
     assert reached == len(STORY.messages)
     assert steps[0] == (9, reached)
     assert steps[-1] == (reached, reached)
@@ -29,10 +32,35 @@ async def test_a_rebuilt_ledger_has_the_same_rows(url: str, tmp_path: Path) -> N
     assert (await compare(url, fresh)).same
 
 
+async def test_what_was_recorded_costs_the_same_after_the_prices_changed(url: str, tmp_path: Path) -> None:
+    """And calls that nobody priced when they were made follow the prices of who reads them."""
+    story = Story()
+    story.tell("model.math.1", changed(model(), cost="0.25", prices="of then"), run="recorded")
+    story.tell("model.math.1", model(), run="unrecorded")
+    log = Log(story.stream, following(story.messages))
+    costs: list[list[str]] = []
+    for name, prices in (("old", PriceBook()), ("same", PriceBook()), ("new", PriceBook({GPT: FREE}))):
+        fresh = url_of(tmp_path / f"{name}.db")
+        await rebuild(fresh, log, prices)
+        async with open_store(fresh) as store:
+            found = [await Queries(store).run(run) for run in ("recorded", "unrecorded")]
+        costs.append([run.summary.own.cost for run in found])
+        assert [run.model_calls[0].prices for run in found] == ["of then", prices.version]
+    assert costs == [["0.25", MODEL_COST], ["0.25", MODEL_COST], ["0.25", "0"]]
+    assert (await compare(url_of(tmp_path / "old.db"), url_of(tmp_path / "same.db"))).same
+
+
+async def test_a_ledger_of_before_prices_were_recorded_goes_on(url: str) -> None:
+    await read_into(url, STORY, STORY.messages[:5])
+    async with open_store(url) as store, store.writing() as connection:
+        await connection.exec_driver_sql("ALTER TABLE model_calls DROP COLUMN prices")
+    assert await read_into(url, STORY) == len(STORY.messages)
+
+
 async def test_a_changed_row_is_found(url: str, tmp_path: Path) -> None:
     await read_into(url, STORY)
     fresh = url_of(tmp_path / "fresh.db")
-    await rebuild(fresh, LOG, Prices())
+    await rebuild(fresh, LOG, PriceBook())
     async with open_store(url) as store, store.writing() as connection:
         await connection.exec_driver_sql("UPDATE runs SET cost = cost + 1 WHERE run = 'run-a'")
     assert (await compare(url, fresh)).differing == ("runs",)
@@ -44,7 +72,7 @@ async def test_a_rebuild_takes_the_place_of_a_spoilt_ledger(tmp_path: Path) -> N
     whole = await rows_in(url_of(file))
     async with open_store(url_of(file)) as store, store.writing() as connection:
         await connection.exec_driver_sql("DELETE FROM runs")
-    await replace(file, LOG, Prices())
+    await replace(file, LOG, PriceBook())
     assert await rows_in(url_of(file)) == whole
     assert await asyncio.to_thread(lambda: [path.name for path in tmp_path.iterdir()]) == ["ledger.db"]
 
@@ -52,8 +80,8 @@ async def test_a_rebuild_takes_the_place_of_a_spoilt_ledger(tmp_path: Path) -> N
 async def test_a_rebuild_that_was_interrupted_begins_anew(tmp_path: Path) -> None:
     file = tmp_path / "ledger.db"
     async with open_store(url_of(tmp_path / "ledger.db.rebuilt")) as store:
-        await Ingest(store, STORY.stream, Prices()).write(STORY.messages[:5])
-    assert await replace(file, LOG, Prices()) == len(STORY.messages)
+        await Ingest(store, STORY.stream, PriceBook()).write(STORY.messages[:5])
+    assert await replace(file, LOG, PriceBook()) == len(STORY.messages)
     await read_into(url_of(file), STORY)
 
 
@@ -63,11 +91,11 @@ async def test_a_ledger_that_is_open_is_not_replaced(tmp_path: Path) -> None:
     before = await rows_in(url_of(file))
     async with open_store(url_of(file)) as store, store.reading():
         with pytest.raises(CallerMistake, match="open in another process"):
-            await replace(file, LOG, Prices())
+            await replace(file, LOG, PriceBook())
     assert await rows_in(url_of(file)) == before
 
 
 async def test_a_rebuild_does_not_write_over_rows(url: str) -> None:
     await read_into(url, STORY)
     with pytest.raises(CallerMistake, match="rows already"):
-        await rebuild(url, LOG, Prices())
+        await rebuild(url, LOG, PriceBook())

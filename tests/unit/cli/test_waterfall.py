@@ -74,6 +74,7 @@ def model_call(**changes: object) -> ModelCallView:
         cache_write_tokens=0,
         cost="0.0125",
         cost_known=True,
+        prices="",
         elapsed_ms=20.0,
         latency_ms=20.0,
         first_text_ms=None,

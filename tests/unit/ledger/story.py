@@ -25,7 +25,7 @@ from trunkline.contracts.messages import (
     Turn,
 )
 from trunkline.contracts.subjects import Subject
-from trunkline_ledger.prices import Prices, Pricing
+from trunkline.prices import PriceBook
 from trunkline_ledger.project import RunRows, project
 from trunkline_ledger.stream import Stream
 
@@ -73,12 +73,12 @@ def event(message: Message) -> Event:
     return Event(subject, message.sequence, message.at, decode_fact(subject.kind, message.data), message.data)
 
 
-def rows_of(story: Story, run: str = RUN, prices: Pricing | None = None) -> RunRows:
+def rows_of(story: Story, run: str = RUN, prices: PriceBook | None = None) -> RunRows:
     """What the projection makes of one run of the story."""
     rows = RunRows()
     for message in story.messages:
         if f".{run}." in message.subject:
-            for row in project(rows, event(message), prices or Prices()):
+            for row in project(rows, event(message), prices or PriceBook()):
                 rows.put(row)
     return rows
 

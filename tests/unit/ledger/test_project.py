@@ -38,8 +38,8 @@ from trunkline.contracts.messages import (
     Started,
     Task,
 )
-from trunkline_ledger.money import dollars
-from trunkline_ledger.prices import Prices
+from trunkline.prices import Money, PriceBook
+from trunkline.prices.rates import Rate, Rates
 from trunkline_ledger.project import RunRows, project
 from trunkline_ledger.rows import RunRow
 
@@ -57,7 +57,7 @@ def test_a_run_with_one_tool_is_counted_timed_and_paid() -> None:
     assert (row.status, row.agent, row.user, row.question) == ("answered", "math", "ada", "What is 2 + 2?")
     assert (row.events, row.model_calls, row.tool_calls, row.takeovers, row.lost_calls) == (10, 2, 1, 0, 0)
     assert (row.input_tokens, row.output_tokens, row.cache_read_tokens) == (2000, 200, 800)
-    assert dollars(row.cost) == "0.006"
+    assert str(Money(row.cost)) == "0.006"
     assert row.cost_known
     assert (row.route_ms, row.queue_ms, row.model_ms, row.tool_ms, row.total_ms) == (10, 10, 20, 20, 90)
     assert (row.route_confidence, row.route_source) == (0.75, "examples")
@@ -85,8 +85,8 @@ def test_a_delegated_run_is_a_run_of_its_own_with_a_parent() -> None:
     child = delegated_run(story)
     parent, below = run_of(story), run_of(story, child)
     assert (below.parent, below.parent_step, below.agent, below.status) == (RUN, "2", "math", "answered")
-    assert (below.question, below.user, dollars(below.cost)) == ("2 + 2?", "ada", MODEL_COST)
-    assert (parent.parent, parent.tool_calls, dollars(parent.cost)) == (None, 0, MODEL_COST)
+    assert (below.question, below.user, str(Money(below.cost))) == ("2 + 2?", "ada", MODEL_COST)
+    assert (parent.parent, parent.tool_calls, str(Money(parent.cost))) == (None, 0, MODEL_COST)
 
 
 def test_a_run_in_flight_has_paid_only_for_what_came_back() -> None:
@@ -108,10 +108,10 @@ def test_a_takeover_counts_the_lost_call_as_spent() -> None:
     story.tell("answer.client.0", Answer(agent="math", text="4"))
     rows = rows_of(story)
     first, second = rows.model_calls["1", 1], rows.model_calls["1", 2]
-    assert (first.outcome, first.paid_without_result, dollars(first.cost or 0)) == ("lost", True, "0.02")
-    assert (second.outcome, second.paid_without_result, dollars(second.cost or 0)) == ("returned", False, MODEL_COST)
+    assert (first.outcome, first.paid_without_result, str(Money(first.cost or 0))) == ("lost", True, "0.02")
+    assert (second.outcome, second.paid_without_result, str(Money(second.cost or 0))) == ("returned", False, MODEL_COST)
     assert rows.run is not None
-    assert (rows.run.takeovers, rows.run.lost_calls, dollars(rows.run.cost)) == (1, 1, "0.023")
+    assert (rows.run.takeovers, rows.run.lost_calls, str(Money(rows.run.cost))) == (1, 1, "0.023")
 
 
 def test_the_first_attempt_may_come_back_after_it_was_taken_over() -> None:
@@ -142,10 +142,10 @@ def test_a_failed_attempt_that_another_follows_is_a_call_of_its_own() -> None:
     first, second = rows.model_calls["1", 1], rows.model_calls["1", 2]
     assert (first.outcome, first.error, first.paid_without_result) == ("retried", "model_failed", False)
     assert (first.cost, first.cost_known, first.elapsed_ms, first.latency_ms) == (0, True, 10, 7.5)
-    assert (second.outcome, dollars(second.cost or 0)) == ("returned", MODEL_COST)
+    assert (second.outcome, str(Money(second.cost or 0))) == ("returned", MODEL_COST)
     assert rows.run is not None
     assert (rows.run.model_calls, rows.run.takeovers, rows.run.lost_calls) == (2, 0, 0)
-    assert (dollars(rows.run.cost), rows.run.cost_known) == (MODEL_COST, True)
+    assert (str(Money(rows.run.cost)), rows.run.cost_known) == (MODEL_COST, True)
 
 
 @pytest.mark.parametrize(
@@ -155,8 +155,9 @@ def test_a_failed_attempt_that_another_follows_is_a_call_of_its_own() -> None:
         ({"spent": True}, None),
         ({}, None),
         ({"usage": {"input_tokens": 1000, "output_tokens": 100, "cache_read_tokens": 400}}, MODEL_COST),
+        ({"usage": {"input_tokens": 1000}, "cost": "0.5", "prices": "of then"}, "0.5"),
     ],
-    ids=["refused", "may have cost", "nobody says", "counted"],
+    ids=["refused", "may have cost", "nobody says", "counted", "recorded"],
 )
 def test_what_a_failed_attempt_cost(said: dict[str, object], cost: str | None) -> None:
     story = Story()
@@ -164,7 +165,36 @@ def test_what_a_failed_attempt_cost(said: dict[str, object], cost: str | None) -
     story.tell("prompt.math.1-1", prompt())
     failed_attempt(story, 1, **said)
     row = rows_of(story).model_calls["1", 1]
-    assert (row.cost if row.cost is None else dollars(row.cost), row.cost_known) == (cost, cost is not None)
+    assert (row.cost if row.cost is None else str(Money(row.cost)), row.cost_known) == (cost, cost is not None)
+
+
+def test_what_was_recorded_is_what_a_call_cost_whatever_the_ledger_s_prices_are() -> None:
+    """Two workers with other prices make one run, and a third one knew no price: that call the ledger prices itself."""
+    story = Story()
+    begin(story)
+    for step, fact in enumerate(
+        (
+            replace(model(), cost="0.1", prices="of one"),
+            replace(model(), cost="0.000000000001", prices="of the other"),
+            model(),
+        ),
+        start=1,
+    ):
+        story.tell(f"model.math.{step}", fact)
+    dear = PriceBook({GPT: Rates(Rate(10**6), Rate(10**6))})
+    rows = rows_of(story, prices=dear)
+    assert rows.run is not None
+    assert [row.prices for row in rows.model_calls.values()] == ["of one", "of the other", dear.version]
+    assert str(Money(rows.run.cost)) == "0.101100000001"
+
+
+def test_a_price_of_the_model_that_was_asked_holds_for_the_one_that_served_it() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(model="house:m"))
+    story.tell("model.math.1", model(name="house:/srv/m.gguf", usage=Usage(input_tokens=5)))
+    row = rows_of(story, prices=PriceBook({"house:m": Rates(Rate(7), Rate(7))})).model_calls["1", 1]
+    assert (row.cost, row.cost_known) == (35, True)
 
 
 @pytest.mark.parametrize(("spent", "known"), [(True, False), (False, True)])
@@ -222,7 +252,7 @@ def test_a_late_model_reply_replaces_what_was_counted_as_lost() -> None:
     story.tell("answer.client.0", Answer(error=Failure(code="deadline_passed", message="Late.")))
     story.tell("model.math.1", model())
     row = run_of(story)
-    assert (row.lost_calls, row.model_calls, dollars(row.cost), row.cost_known) == (0, 1, MODEL_COST, True)
+    assert (row.lost_calls, row.model_calls, str(Money(row.cost)), row.cost_known) == (0, 1, MODEL_COST, True)
     assert row.status == "failed"
 
 
@@ -403,6 +433,9 @@ def test_text_is_cut_and_bears_no_nul() -> None:
         ("model.math.1", model(usage=Usage(input_tokens=10**30))),
         ("model.math.1", model(usage=Usage(output_tokens=-1))),
         ("model.math.1", replace(model(), latency_ms=-1.0)),
+        ("model.math.1", replace(model(), cost="-1")),
+        ("model.math.1", replace(model(), cost="NaN")),
+        ("model.math.1", replace(model(), cost="10000.000001")),
         ("model.math.1", replace(model(), attempt=2**70)),
         ("prompt.math.1-1", prompt(-1)),
         ("result.math.2", Result(tool="t", resources=Resources(max_rss_kib=2**65))),
@@ -412,7 +445,7 @@ def test_text_is_cut_and_bears_no_nul() -> None:
 def test_impossible_numbers_are_not_believed(where: str, fact: Answer) -> None:
     story = Story()
     with pytest.raises(BadMessage):
-        project(RunRows(), event(story.tell(where, fact)), Prices())
+        project(RunRows(), event(story.tell(where, fact)), PriceBook())
 
 
 def test_a_run_id_that_is_in_use_is_not_believed() -> None:
@@ -421,14 +454,14 @@ def test_a_run_id_that_is_in_use_is_not_believed() -> None:
     rows = rows_of(story)
     foreign = story.tell("answer.client.0", Answer(text="stolen"), conversation="c-2")
     with pytest.raises(BadMessage, match="belongs to main"):
-        project(rows, event(foreign), Prices())
+        project(rows, event(foreign), PriceBook())
 
 
 def test_a_run_is_not_its_own_parent() -> None:
     story = Story()
     body = b'{"parent": {"run": "%s", "agent": "math", "step": "1"}}' % RUN.encode()
     with pytest.raises(BadMessage, match="own parent"):
-        project(RunRows(), event(story.tell("task.math.0", body)), Prices())
+        project(RunRows(), event(story.tell("task.math.0", body)), PriceBook())
 
 
 def test_no_run_can_cost_more_than_its_column_holds() -> None:
@@ -438,14 +471,14 @@ def test_no_run_can_cost_more_than_its_column_holds() -> None:
     assert rows.run is not None
     rows.put(replace(rows.run, cost=2**62))
     with pytest.raises(BadMessage, match="cost more"):
-        project(rows, event(story.tell("model.math.1", model())), Prices())
+        project(rows, event(story.tell("model.math.1", model())), PriceBook())
 
 
 def test_an_event_that_was_seen_changes_nothing() -> None:
     story = Story()
     one_tool_run(story)
     rows = rows_of(story)
-    assert all(project(rows, event(message), Prices()) == () for message in story.messages)
+    assert all(project(rows, event(message), PriceBook()) == () for message in story.messages)
 
 
 def test_the_same_fact_under_two_names_counts_once() -> None:
@@ -457,7 +490,7 @@ def test_the_same_fact_under_two_names_counts_once() -> None:
         story.tell("call.math__add.2", Call(agent=agent))
         story.tell(f"result.{agent}.2", tool_result("" if agent == "math" else "late"))
     row = run_of(story)
-    assert (row.model_calls, row.tool_calls, row.failed_tool_calls, dollars(row.cost)) == (1, 1, 0, MODEL_COST)
+    assert (row.model_calls, row.tool_calls, row.failed_tool_calls, str(Money(row.cost))) == (1, 1, 0, MODEL_COST)
 
 
 def test_times_are_the_servers() -> None:
@@ -474,5 +507,5 @@ def test_the_model_that_served_is_the_one_that_is_paid() -> None:
     story.tell("prompt.math.1-1", prompt(model="openai:gpt-4o-mini"))
     story.tell("model.math.1", model(name=GPT, usage=MODEL_USAGE))
     call = rows_of(story).model_calls["1", 1]
-    assert (call.asked_model, call.model, dollars(call.cost or 0)) == ("openai:gpt-4o-mini", GPT, MODEL_COST)
+    assert (call.asked_model, call.model, str(Money(call.cost or 0))) == ("openai:gpt-4o-mini", GPT, MODEL_COST)
     assert encode(call)

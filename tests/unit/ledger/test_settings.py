@@ -1,11 +1,9 @@
 """How the ledger is set."""
 
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from trunkline_ledger.prices import Price
 from trunkline_ledger.settings import Settings
 
 
@@ -15,7 +13,4 @@ def test_the_database_is_a_file_in_the_data_folder(tmp_path: Path) -> None:
 
 def test_settings_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRUNKLINE_LEDGER_DATABASE", "postgresql+asyncpg://db/ledger")
-    monkeypatch.setenv("TRUNKLINE_LEDGER_PRICES", '{"ollama:llama3": {"input": "0.10", "output": "0"}}')
-    settings = Settings()
-    assert settings.url == "postgresql+asyncpg://db/ledger"
-    assert settings.prices == {"ollama:llama3": Price(input=Decimal("0.10"), output=Decimal(0))}
+    assert Settings().url == "postgresql+asyncpg://db/ledger"
