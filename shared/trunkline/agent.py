@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.contracts.ids import checked_token
+from trunkline.contracts.registry import Reuse
 from trunkline.tool import Tool
 
 if TYPE_CHECKING:
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
 
 Flow = Callable[["Run"], Coroutine[Any, Any, str]]
 OnDivergence = Literal["fail", "old"]
+OverBudgetPolicy = Literal["refuse", "cheaper"]
+Check = Callable[[str, str], bool | Awaitable[bool]]
+"""Whether the second text is a good answer to the first one."""
+AUTO = "auto"
+"""As an agent's model: the tier that the router finds fit for the question."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +43,21 @@ class Agent:
     `large`) or `provider:model`, or several, of which each is asked when the ones before it fail. When all of them
     fail, `fallback` answers: another agent, by its name, or a text, `Say("…")`. `tools` are names of registered tools,
     or functions under `@tool` in the same file; the agent can call nothing else. `delegates` are agents it may ask;
-    `max_turns` bounds its loop. With `generalist=True` the router sends here what fits nobody well. `on_divergence`:
-    what becomes of a run that was begun by other code of this agent, when this code asks for something else: it fails
-    and shows both inputs, or a worker that still has the `old` code finishes it, if one is there.
+    `max_turns` bounds its loop. With `generalist=True` the router sends here what fits nobody well; a `hidden` agent
+    gets only what names it. `on_divergence`: what becomes of a run that was begun by other code of this agent, when
+    this code asks for something else: it fails and shows both inputs, or a worker that still has the `old` code
+    finishes it, if one is there.
+
+    What it may cost: with the model `auto`, simple questions go to the small tier and hard ones to the large; with
+    `check`, the small one answers, and the large one once more when that answer does not pass: a function, or "model",
+    which asks the small tier to judge. `max_output_tokens` bounds each reply, and so what is reserved for it. When a
+    budget does not allow a call, the run ends, or goes on `cheaper`: with the small tier, then with short answers.
+    Answers that nothing but models went into are given again for `reuse_seconds`: to the same user (`private`), to
+    everybody (`shared`: only for what is nobody's own), or never (`off`); `alike`, also to questions that mean the
+    same. At `temperature` 0, a model's reply to the very same words is reused as well.
+
+    How long its prompts get: `history_tokens` of the conversation word by word, and a summary of what was before;
+    `result_tokens` of each tool's result; the `most_tools` that fit the question best.
     """
 
     def __init__(
@@ -55,7 +73,18 @@ class Agent:
         delegates: Sequence[str] = (),
         max_turns: int = 12,
         generalist: bool = False,
+        hidden: bool = False,
         on_divergence: OnDivergence = "fail",
+        check: Check | Literal["model"] | None = None,
+        max_output_tokens: int = 4096,
+        over_budget: OverBudgetPolicy = "refuse",
+        reuse: Reuse = "private",
+        reuse_seconds: float = 3600.0,
+        alike: bool = False,
+        temperature: float | None = None,
+        history_tokens: int = 8000,
+        result_tokens: int = 4000,
+        most_tools: int = 24,
     ) -> None:
         self.name = checked_token(name, "agent")
         self.description = description
@@ -66,6 +95,7 @@ class Agent:
         self.tools = tuple(tools)
         self.delegates = tuple(checked_token(other, "agent") for other in delegates)
         self.generalist = generalist
+        self.hidden = hidden
         if not self.models or not all(self.models):
             raise InvalidSettings(f"agent {name}: a model has no name.", "Name a tier, or `provider:model`.")
         if fallback == name:
@@ -76,6 +106,16 @@ class Agent:
         if on_divergence not in get_args(OnDivergence):
             raise InvalidSettings(f"agent {name}: on_divergence is {on_divergence!r}.", 'It is "fail" or "old".')
         self.on_divergence = on_divergence
+        self.check = check
+        self.max_output_tokens = max_output_tokens
+        self.over_budget = over_budget
+        self.reuse = reuse
+        self.reuse_seconds = reuse_seconds
+        self.alike = alike
+        self.temperature = temperature
+        self.history_tokens = history_tokens
+        self.result_tokens = result_tokens
+        self.most_tools = most_tools
         self._flow: Flow | None = None
 
     @property

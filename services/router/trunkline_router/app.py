@@ -80,7 +80,7 @@ def router_service(settings: RouterSettings) -> Service:
     def edges(broker: NatsBroker) -> None:
         async def explain(question: Question) -> Explanation:
             await routes.settled()
-            found = dispatch(Request(text=question.text, agent=question.agent), routes, settings)
+            found = await dispatch(Request(text=question.text, agent=question.agent), routes, settings)
             return Explanation(agent=found.agent, route=found.route, refusal=found.refusal)
 
         answer_queries(broker, "router", "route", Question, explain, "Which agent would get a question, and why.")

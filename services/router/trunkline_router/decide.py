@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from trunkline.contracts.messages import Failure, Request, Route
+from trunkline.contracts.messages import Failure, Part, Request, Route
 from trunkline_router.routes import Routes
 from trunkline_router.settings import RouterSettings
 
 
 @dataclass(frozen=True)
 class Dispatch:
-    """To `agent`, for the reason in `route`; or to nobody, and `refusal` says why."""
+    """To `agent`, for the reason in `route`, with models of `tier`; or to nobody, and `refusal` says why. `parts`: the
+    questions that were found in it, when it is more than one.
+    """
 
     agent: str = ""
     route: Route = field(default_factory=Route)
+    tier: str = ""
+    parts: tuple[Part, ...] = ()
     refusal: Failure | None = None
 
 
-def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Dispatch:
+async def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Dispatch:
     """Admission first, then the decision."""
     refusal = admit(request, max_question=settings.router_max_question)
     if refusal:

@@ -10,12 +10,12 @@ import structlog
 from trunkline.bus import Bus, Lease, append, read_event, recorded
 from trunkline.bus.clock import ServerClock
 from trunkline.contracts.errors import BadMessage, TryAgain
-from trunkline.contracts.messages import Answer, Cancel, Failure, Note, Request, Route, Task
+from trunkline.contracts.messages import Answer, Cancel, Failure, Note, Request, Task
 from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey
 from trunkline.run.ending import cancelled, end_run
 from trunkline_router.busy import busy, talked_over
 from trunkline_router.deadline import deadline_of
-from trunkline_router.decide import dispatch
+from trunkline_router.decide import Dispatch, dispatch
 from trunkline_router.open_runs import WAITING, OpenRun, OpenRuns
 from trunkline_router.reader import Reader
 from trunkline_router.routes import Routes
@@ -106,10 +106,10 @@ class Router:
         await self.routes.settled()
         if self._is_settled(asked) or deadline <= self.clock.now():
             return
-        found = dispatch(asked.request, self.routes, self.settings)
+        found = await dispatch(asked.request, self.routes, self.settings)
         refusal = found.refusal or self._busy(found.agent)
         if not refusal:
-            await self._give(asked, found.agent, found.route, deadline)
+            await self._give(asked, found, deadline)
         elif patient and not self.routes.agents() and not asked.request.agent:
             raise TryAgain("No agent is running yet.")
         else:
@@ -119,12 +119,20 @@ class Router:
         run = self.open.get(asked.key)
         return bool(run.placed or run.cancel) if run else self.open.has_ended(asked.key, asked.sequence)
 
-    async def _give(self, asked: Asked, agent: str, route: Route, deadline: datetime) -> None:
+    async def _give(self, asked: Asked, found: Dispatch, deadline: datetime) -> None:
         request = asked.request
-        task = Task(text=request.text, user=request.user, first=request.first, route=route, deadline=deadline)
-        self.open.count(asked.key, agent)
+        task = Task(
+            text=request.text,
+            user=request.user,
+            first=request.first,
+            route=found.route,
+            tier=found.tier,
+            parts=found.parts,
+            deadline=deadline,
+        )
+        self.open.count(asked.key, found.agent)
         try:
-            await append(self.bus, asked.key.step("task", agent), task, whoever=True)
+            await append(self.bus, asked.key.step("task", found.agent), task, whoever=True)
         except BaseException:
             self.open.take_back(asked.key)
             raise

@@ -77,7 +77,7 @@ class Routes:
         return {
             RouteCard(name, card.description, (*card.examples, *self._corrections.get(name, ())))
             for name, card in self.agents().items()
-            if not card.generalist
+            if not card.generalist and not card.hidden
         }
 
     async def _keep_learning(self) -> None:

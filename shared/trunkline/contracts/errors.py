@@ -19,7 +19,8 @@ TrunklineError
 ├── TryAgain             it may work later: the same call may be repeated
 │   ├── BusUnavailable       no server, no JetStream, no streams, or no acknowledgement in time
 │   ├── ModelFailed          the provider refused, failed or did not answer in time
-│   │   └── CircuitOpen          it failed too often, and is not asked for a while
+│   │   ├── CircuitOpen          it failed too often, and is not asked for a while
+│   │   └── OverBudget           a limit does not allow what the call may cost
 │   ├── ToolFailed           the tool raised, hung, flooded its output or left
 │   └── DeadlinePassed       a wait reached its end
 ├── RunFailed            the platform answered, and the answer is a recorded failure
@@ -118,6 +119,12 @@ class ModelFailed(TryAgain):
 
 class CircuitOpen(ModelFailed):
     code = "circuit_open"
+
+
+class OverBudget(ModelFailed):
+    """`data` says which limit, how much of it is left, and when it begins anew."""
+
+    code = "over_budget"
 
 
 class ToolFailed(TryAgain):

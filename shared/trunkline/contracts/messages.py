@@ -65,13 +65,15 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who delegated: the answer of the child run becomes the `result` of this step. `above`: the agents that wait for
-    `agent` in turn, the first one first.
+    `agent` in turn, the first one first. `root`: the run that a user asked for, whose budget this one shares; empty:
+    that is `run`.
     """
 
     run: RunId
     agent: str
     step: str
     above: tuple[str, ...] = ()
+    root: str = ""
     turn: Turn = Turn()
     depth: int = 1
     input_hash: str = ""
@@ -85,10 +87,19 @@ class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     scores: dict[str, float] = {}
 
 
+class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One of several questions that stood in one request, and who answers it."""
+
+    agent: str
+    text: str
+
+
 class Task(Fact, frozen=True, kw_only=True, tag="task"):
     """Do this. Written by the router for a request, or by an agent that delegates (then with `parent`).
 
-    `first` as in the request: the text is all there is to know.
+    `first` as in the request: the text is all there is to know. `tier`: which models the router thinks it needs, for an
+    agent that leaves that open. `cache`: under which key the answer may be kept for others who ask the same; empty: not
+    at all. `parts`: the questions that the router found in it, when it is more than one.
     """
 
     text: str = ""
@@ -96,6 +107,8 @@ class Task(Fact, frozen=True, kw_only=True, tag="task"):
     first: bool = False
     route: Route = Route()
     tier: str = ""
+    cache: str = ""
+    parts: tuple[Part, ...] = ()
     parent: Parent | None = None
     deadline: datetime | None = None
 
@@ -115,6 +128,9 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
 
     What the model is told: all that it was told at step `base`; or, from the beginning, `head` and the conversation's
     first `history` messages; then `said`.
+
+    `reserved`: the most that it may cost, US dollars as an exact decimal, held back in each of the budgets `limits`;
+    empty when it is free, or when nothing limits it.
     """
 
     model: str
@@ -125,6 +141,7 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     worker: str = ""
     version: str = ""
     reserved: str = ""
+    limits: tuple[str, ...] = ()
     head: Head | None = None
     base: str = ""
     history: int = 0
@@ -134,6 +151,7 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
 class Model(Fact, frozen=True, kw_only=True, tag="model"):
     """A model call came back; it is never paid again. `model` is what served it, `latency_ms` total. `cost`: US dollars
     as an exact decimal, when the worker knew the price; `prices`: the version of the price table that it knew it from.
+    `source`: `cache` when no model was asked, and `saved` what that would have cost.
     """
 
     model: str
@@ -144,6 +162,8 @@ class Model(Fact, frozen=True, kw_only=True, tag="model"):
     usage: Usage = Usage()
     cost: str = ""
     prices: str = ""
+    source: str = ""
+    saved: str = ""
     finish: str = ""
     latency_ms: float = 0.0
     first_text_ms: float | None = None
@@ -209,7 +229,9 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Result(Fact, frozen=True, kw_only=True, tag="result"):
-    """A call, a delegated run or a timer came to its end. For a delegated run, `agent` did it and `tool` is empty."""
+    """A call, a delegated run or a timer came to its end. For a delegated run, `agent` did it and `tool` is empty;
+    `cost` is what that run's answer says it cost, and `reusable` as there.
+    """
 
     tool: str = ""
     run: str = ""
@@ -218,6 +240,8 @@ class Result(Fact, frozen=True, kw_only=True, tag="result"):
     input_hash: str = ""
     value: Any = None
     error: Failure | None = None
+    cost: str = ""
+    reusable: bool = False
     duration_ms: float = 0.0
     resources: Resources = Resources()
     isolation: str = ""
@@ -225,11 +249,19 @@ class Result(Fact, frozen=True, kw_only=True, tag="result"):
 
 
 class Answer(Fact, frozen=True, kw_only=True, tag="answer"):
-    """The end of a run, one per run: a text, or a failure that says what happened and what to do next."""
+    """The end of a run, one per run: a text, or a failure that says what happened and what to do next.
+
+    `cost`: US dollars as an exact decimal, of all its model calls and of the runs that it delegated to, as far as they
+    are known. `reusable`: the same question would get the same answer, since nothing but models went into it.
+    `source`: `cache` when it is another run's answer.
+    """
 
     agent: str = ""
     text: str = ""
     error: Failure | None = None
+    cost: str = ""
+    reusable: bool = False
+    source: str = ""
     parent: Parent | None = None
 
 
@@ -251,9 +283,10 @@ class Note(Fact, frozen=True, kw_only=True, tag="note"):
 
 
 class Feedback(Fact, frozen=True, kw_only=True, tag="feedback"):
-    """The user's verdict on an answer: -1, 0 or 1."""
+    """The user's verdict on an answer: -1, 0 or 1. `agent`: who should have answered, where it was the wrong one."""
 
     verdict: int
+    agent: str = ""
     comment: str = ""
     by: str = ""
 

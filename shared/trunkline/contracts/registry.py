@@ -7,10 +7,14 @@ import msgspec
 from trunkline.contracts.dialog import ToolSpec
 
 Effect = Literal["read", "write"]
+Reuse = Literal["private", "shared", "off"]
+"""Who gets an answer again that was given to somebody: the same user, everybody of the tenant, nobody."""
 
 
 class AgentCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One worker of one agent. The router learns from `description` and `examples`."""
+    """One worker of one agent. The router learns from `description` and `examples`. Its answers may be given again for
+    `reuse_seconds`; with `alike`, also to questions that mean the same.
+    """
 
     agent: str
     worker: str
@@ -20,6 +24,10 @@ class AgentCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     model: str = ""
     version: str = ""
     generalist: bool = False
+    reuse: Reuse = "off"
+    reuse_seconds: float = 3600.0
+    alike: bool = False
+    hidden: bool = False
     beat_seconds: float = 2.0
 
 

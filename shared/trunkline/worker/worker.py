@@ -118,5 +118,9 @@ def card_of(agent: Agent, worker: str, version: str, settings: WorkerSettings) -
         model=agent.model,
         version=version,
         generalist=agent.generalist,
+        reuse=agent.reuse,
+        reuse_seconds=agent.reuse_seconds,
+        alike=agent.alike,
+        hidden=agent.hidden,
         beat_seconds=settings.beat_seconds,
     )

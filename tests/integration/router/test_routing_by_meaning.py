@@ -25,16 +25,20 @@ async def test_agents_that_come_are_learnt_and_asked_in_words_that_they_never_us
     routes, settings = Routes(Roster(AgentCard), best_classifier()), RouterSettings(nats_url=bus.url)
     first = {f"{name}.w": card(name) for name in ("billing", "weather", "developer")}
 
-    def asked(question: str) -> tuple[str, str]:
-        found = dispatch(Request(text=question), routes, settings)
+    async def asked(question: str) -> tuple[str, str]:
+        found = await dispatch(Request(text=question), routes, settings)
         return found.agent, found.route.source
 
     async with registered(bus, AGENTS, first), routing(bus, routes, settings):
-        assert asked("do I need an umbrella in London today") == ("weather", "embedding")
-        assert asked("deploy version 2.3 to staging") == ("developer", "embedding")
+        assert await asked("do I need an umbrella in London today") == ("weather", "embedding")
+        assert await asked("deploy version 2.3 to staging") == ("developer", "embedding")
         async with registered(bus, AGENTS, {"accounts.w": card("accounts")}):
             await wait_until(lambda: "accounts" in routes.agents(), "the router hears of the fourth")
             await routes.settled()
-            await wait_until(lambda: asked("it says my login is invalid") == ("accounts", "embedding"), "it is learnt")
+
+            async def learnt() -> bool:
+                return await asked("it says my login is invalid") == ("accounts", "embedding")
+
+            await wait_until(learnt, "it is learnt")
         await wait_until(lambda: "accounts" not in routes.agents(), "the router hears that it left")
-        assert asked("it says my login is invalid")[0] != "accounts"
+        assert (await asked("it says my login is invalid"))[0] != "accounts"
