@@ -22,7 +22,7 @@ import orjson
 from rich.table import Table
 
 from bench.report import console
-from bench.router_data import Question, Unusable, few_shot, kept_back, read_questions
+from bench.router_data import Question, Unusable, check_categories, few_shot, kept_back, read_questions
 from bench.router_figures import EXAMPLES, Quality, Speed, agreement, scope, speed
 from trunkline_router.classify import Classifier, RouteCard, Verdict
 from trunkline_router.encoder import SentenceEncoder
@@ -53,26 +53,35 @@ class Data:
     outside: Sequence[Question] | None
 
 
+def read(options: argparse.Namespace) -> Data:
+    """Raises Unusable."""
+    train, test = read_questions(options.train), read_questions(options.test)
+    check_categories(options.train, train, options.test, test)
+    return Data(train, test, read_questions(options.oos, labelled=False) if options.oos else None)
+
+
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench.router", description=__doc__)
     parser.add_argument("--train", type=Path, required=True, metavar="FILE.csv", help="where the examples are drawn")
     parser.add_argument("--test", type=Path, required=True, metavar="FILE.csv", help="the questions to be routed")
     parser.add_argument("--oos", type=Path, metavar="FILE.csv", help="questions that are nobody's; needs only `text`")
     parser.add_argument("--hold-out", type=float, default=0.25, help="without --oos: the share of categories kept back")
-    parser.add_argument("--shots", type=_shots, default=10, help="examples of each category, or `full`")
+    parser.add_argument("--shots", type=_shots, default=(10,), help="examples of each category: 5,10,50,full")
     parser.add_argument("--seed", type=int, default=0, help="of the first repetition")
-    parser.add_argument("--repeat", type=int, default=5, help="repetitions, each with examples of its own")
+    parser.add_argument(
+        "--repeat", type=int, default=5, help="repetitions, each with examples of its own; of `full` one"
+    )
     parser.add_argument("--only", choices=("embedding", "lexical"), help="one classifier instead of both")
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON document")
     return parser.parse_args()
 
 
-def _shots(text: str) -> int | None:
-    if text == "full":
-        return None
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 on nor `full`")
-    return int(text)
+def _shots(text: str) -> tuple[int | None, ...]:
+    """None: all there are."""
+    wrong = [each for each in text.split(",") if each != "full" and not (each.isdecimal() and int(each))]
+    if wrong:
+        raise argparse.ArgumentTypeError(f"{wrong[0]!r} is neither a number from 1 on nor `full`")
+    return tuple(None if each == "full" else int(each) for each in text.split(","))
 
 
 def makers(only: str | None, questions: Sequence[str] = ()) -> dict[str, Make]:
@@ -97,14 +106,14 @@ def _by_meaning(folder: Path, questions: Sequence[str]) -> Classifier:
     return FewShotClassifier(encoder, most_examples=sys.maxsize)
 
 
-def quality(classifier: Classifier, data: Data, options: argparse.Namespace, seed: int) -> Quality:
+def quality(classifier: Classifier, data: Data, shots: int | None, hold_out: float, seed: int) -> Quality:
     """One draw of examples."""
-    routes = few_shot(data.train, options.shots, seed)
+    routes = few_shot(data.train, shots, seed)
     verdicts = _verdicts(classifier, routes, data.test)
     accuracy, ece = agreement(verdicts, data.test)
     if data.outside is not None:
         return Quality(accuracy, ece, *scope(verdicts, [classifier.classify(each.text) for each in data.outside]))
-    away = kept_back({route.label for route in routes}, options.hold_out, seed)
+    away = kept_back({route.label for route in routes}, hold_out, seed)
     asked = _verdicts(classifier, [route for route in routes if route.label not in away], data.test)
     inside, outside = (
         [verdict for verdict, question in zip(asked, data.test, strict=True) if (question.category in away) == out]
@@ -123,18 +132,20 @@ def measure(data: Data, options: argparse.Namespace) -> dict[str, Any]:
     routes, asked = few_shot(data.train, EXAMPLES, options.seed), [question.text for question in data.test]
     random.Random(options.seed).shuffle(asked)
     speeds = {name: speed(make, routes, asked) for name, make in makers(options.only).items()}
-    seeds = range(options.seed, options.seed + (options.repeat if options.shots else 1))
-    found: dict[str, list[Quality]] = {}
+    seeds = range(options.seed, options.seed + options.repeat)
+    found: dict[str, dict[str, list[Quality]]] = {}
     for name, make in makers(options.only, asked + [each.text for each in data.outside or ()]).items():
-        classifier = make()
-        for seed in seeds:
-            _say(f"{name}: {options.shots or 'all'} examples of each category, drawn with seed {seed}")
-            found.setdefault(name, []).append(quality(classifier, data, options, seed))
+        classifier, by_shots = make(), found.setdefault(name, {})
+        for shots in options.shots:
+            for seed in seeds if shots else seeds[:1]:
+                _say(f"{name}: {shots or 'all'} examples of each category, seed {seed}")
+                one = quality(classifier, data, shots, options.hold_out, seed)
+                by_shots.setdefault(str(shots or "full"), []).append(one)
     return {
         "categories": len(routes),
-        "shots": options.shots or "full",
         "seeds": list(seeds),
         "outside": str(options.oos) if options.oos else f"{options.hold_out:g} of the categories, kept back",
+        "published": PUBLISHED,
         "quality": found,
         "speed": speeds,
     }
@@ -146,18 +157,25 @@ def spread(values: Sequence[float]) -> tuple[float, float]:
 
 
 def show(found: Mapping[str, Any]) -> None:
-    title = f"{found['categories']} categories, shots: {found['shots']}, seeds: {len(found['seeds'])}"
-    table = Table(title=f"{title}; out of scope: {found['outside']}", title_justify="left")
-    for heading in ("", *found["quality"]):
-        table.add_column(heading, justify="right" if heading else "left")
+    title = f"{found['categories']} categories, seeds: {len(found['seeds'])}; out of scope: {found['outside']}"
+    measured = {f"{name}, {shots}": each for name, all_ in found["quality"].items() for shots, each in all_.items()}
+    qualities = Table(title=title, title_justify="left")
+    for heading in ("classifier, examples of each category", *measured):
+        qualities.add_column(heading, justify="right" if heading in measured else "left")
     for field in fields(Quality):
-        each = [spread([getattr(one, field.name) for one in all_]) for all_ in found["quality"].values()]
-        table.add_row(SAID[field.name], *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in each))
+        each = [spread([getattr(one, field.name) for one in all_]) for all_ in measured.values()]
+        qualities.add_row(SAID[field.name], *(f"{mean:.3f} ± {deviation:.3f}" for mean, deviation in each))
+    console.print(qualities)
+    console.print("Published: " + "; ".join(f"{name}: {accuracy:.3f}" for name, accuracy in PUBLISHED.items()))
+    speeds = Table(title="One core; ours learns 20 routes with 10 examples each", title_justify="left")
+    for heading in ("", *found["speed"]):
+        speeds.add_column(heading, justify="right" if heading else "left")
     for field in fields(Speed):
-        table.add_row(SAID[field.name], *(f"{getattr(one, field.name):.3g}" for one in found["speed"].values()))
-    console.print(table)
+        speeds.add_row(SAID[field.name], *(f"{getattr(one, field.name):.3g}" for one in found["speed"].values()))
+    console.print(speeds)
 
 
+PUBLISHED = {"accuracy of CPFT (Zhang et al. 2021), fine-tuned, on BANKING77 with 10 examples": 0.872}
 SAID = {
     "accuracy": "accuracy",
     "ece": "expected calibration error",
@@ -176,14 +194,17 @@ SAID = {
 
 def _as_json(found: Mapping[str, Any]) -> str:
     means = {
-        name: {
-            field.name: dict(zip(("mean", "sd"), spread([getattr(one, field.name) for one in each]), strict=True))
-            for field in fields(Quality)
-        }
-        for name, each in found["quality"].items()
+        name: {shots: _means(each) for shots, each in by_shots.items()} for name, by_shots in found["quality"].items()
     }
     speeds = {name: asdict(one) for name, one in found["speed"].items()}
     return orjson.dumps(dict(found) | {"quality": means, "speed": speeds}, option=orjson.OPT_INDENT_2).decode()
+
+
+def _means(found: Sequence[Quality]) -> dict[str, dict[str, float]]:
+    return {
+        field.name: dict(zip(("mean", "sd"), spread([getattr(one, field.name) for one in found]), strict=True))
+        for field in fields(Quality)
+    }
 
 
 def _say(line: str) -> None:
@@ -193,8 +214,7 @@ def _say(line: str) -> None:
 def main() -> None:
     options = arguments()
     try:
-        outside = read_questions(options.oos, labelled=False) if options.oos else None
-        found = measure(Data(read_questions(options.train), read_questions(options.test), outside), options)
+        found = measure(read(options), options)
     except Unusable as error:
         sys.exit(str(error))
     if options.json:

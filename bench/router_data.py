@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import random
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -43,6 +43,17 @@ def _rows(path: Path, rows: csv.DictReader[str], needed: Sequence[str]) -> Itera
                 f"Line {rows.line_num} of {path} is incomplete. Fill in {' and '.join(needed)}, or remove it."
             )
         yield Question(row["text"], row.get("category") or "")
+
+
+def check_categories(train_file: Path, train: Sequence[Question], test_file: Path, test: Sequence[Question]) -> None:
+    """Raises Unusable when there is nothing to tell apart, or too little to learn from."""
+    counts = Counter(question.category for question in train)
+    if len(counts) < 2:
+        raise Unusable(f"{train_file} has questions of one category only. A router needs two at least.")
+    if alone := [category for category, count in counts.items() if count < 2]:
+        raise Unusable(f"{train_file} has one question of {alone[0]!r} only. Add another one, or remove it.")
+    if unknown := [question.category for question in test if question.category not in counts]:
+        raise Unusable(f"{test_file} asks for {unknown[0]!r}, of which {train_file} has no question.")
 
 
 def few_shot(train: Sequence[Question], shots: int | None, seed: int) -> list[RouteCard]:

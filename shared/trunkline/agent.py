@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.contracts.ids import checked_token
 from trunkline.contracts.registry import Reuse
-from trunkline.tool import Tool
+from trunkline.tool import LEAST_RESULT_TOKENS, Tool
 
 if TYPE_CHECKING:
     from trunkline.run import Run
@@ -22,6 +23,8 @@ Check = Callable[[str, str], bool | Awaitable[bool]]
 """Whether the second text is a good answer to the first one."""
 AUTO = "auto"
 """As an agent's model: the tier that the router finds fit for the question."""
+SMALL, LARGE = "small", "large"
+MOST_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,22 +109,32 @@ class Agent:
         if on_divergence not in get_args(OnDivergence):
             raise InvalidSettings(f"agent {name}: on_divergence is {on_divergence!r}.", 'It is "fail" or "old".')
         self.on_divergence = on_divergence
-        self.check = check
-        self.max_output_tokens = max_output_tokens
+        self.check = _check(name, self.models, check)
+        self.max_output_tokens = _at_least(1, name, "max_output_tokens", max_output_tokens)
+        if over_budget not in get_args(OverBudgetPolicy):
+            raise InvalidSettings(f"agent {name}: over_budget is {over_budget!r}.", 'It is "refuse" or "cheaper".')
         self.over_budget = over_budget
+        _check_reuse(name, reuse, reuse_seconds, alike=alike)
         self.reuse = reuse
         self.reuse_seconds = reuse_seconds
         self.alike = alike
-        self.temperature = temperature
-        self.history_tokens = history_tokens
-        self.result_tokens = result_tokens
-        self.most_tools = most_tools
+        self.temperature = checked_temperature(f"agent {name}", temperature)
+        self.history_tokens = _at_least(200, name, "history_tokens", history_tokens)
+        self.result_tokens = _at_least(LEAST_RESULT_TOKENS, name, "result_tokens", result_tokens)
+        self.most_tools = _at_least(1, name, "most_tools", most_tools)
         self._flow: Flow | None = None
 
     @property
     def model(self) -> str:
         """Its models as it names them, in a word."""
         return ", ".join(self.models)
+
+    @property
+    def wanted_models(self) -> tuple[str, ...]:
+        """What its runs may ask without naming it: tiers, and `provider:model`."""
+        cheaper = (SMALL,) if self.over_budget == "cheaper" else ()
+        tiers = (SMALL, LARGE) if AUTO in self.models or self.check else cheaper
+        return tuple(dict.fromkeys([*tiers, *(model for model in self.models if model != AUTO)]))
 
     @property
     def own_tools(self) -> tuple[Tool, ...]:
@@ -137,6 +150,11 @@ class Agent:
         """Replace the built-in loop by `async def function(run: Run) -> str`."""
         if not inspect.iscoroutinefunction(function):
             raise InvalidSettings(f"the flow of agent {self.name} is not an async function.", "Write `async def`.")
+        if self.check:
+            raise InvalidSettings(
+                f"agent {self.name} has a check, and a flow of its own, whose answers nobody checks.",
+                'Leave out `check`, and look at the reply in the flow: `run.model(…, model="large")` asks again.',
+            )
         self._flow = function
         return function
 
@@ -146,3 +164,56 @@ class Agent:
 
     def __repr__(self) -> str:
         return f"Agent({self.name!r})"
+
+
+def checked_temperature(who: str, temperature: float | None) -> float | None:
+    """Raises InvalidSettings."""
+    if temperature is None or (type(temperature) in (int, float) and 0 <= temperature <= MOST_TEMPERATURE):
+        return temperature
+    raise InvalidSettings(
+        f"{who}: temperature is {temperature!r}.",
+        f"Give a number from 0 to {MOST_TEMPERATURE:g}, or None, which leaves it to the provider.",
+    )
+
+
+def _check_reuse(name: str, reuse: Reuse, seconds: float, *, alike: object) -> None:
+    """Raises InvalidSettings."""
+    if reuse not in get_args(Reuse):
+        raise InvalidSettings(f"agent {name}: reuse is {reuse!r}.", 'It is "private", "shared" or "off".')
+    if type(seconds) not in (int, float) or not 0 < seconds < math.inf:
+        raise InvalidSettings(
+            f"agent {name}: reuse_seconds is {seconds!r}.", 'Give a number above 0; reuse="off" gives no answer again.'
+        )
+    if type(alike) is not bool or (alike and reuse == "off"):
+        raise InvalidSettings(
+            f"agent {name}: alike is {alike!r}, and reuse {reuse!r}.",
+            'Write alike=True beside reuse="private" or reuse="shared", or leave it out.',
+        )
+
+
+def _at_least(least: int, name: str, what: str, value: int) -> int:
+    if type(value) is not int or value < least:
+        raise InvalidSettings(f"agent {name}: {what} is {value!r}.", f"Give a whole number from {least}.")
+    return value
+
+
+def _check(name: str, models: Sequence[str], check: Check | Literal["model"] | None) -> Check | Literal["model"] | None:
+    """Raises InvalidSettings for tiers that cannot be chosen, and a check that nobody can make."""
+    if AUTO in models and len(models) > 1:
+        raise InvalidSettings(
+            f'agent {name}: "auto" stands beside other models.', 'Write model="auto" alone: it means small or large.'
+        )
+    if check is None:
+        return None
+    if check != "model" and not callable(check):
+        raise InvalidSettings(
+            f"agent {name}: check is {check!r}.",
+            'Give a function of question and answer that says whether the answer is good, or "model".',
+        )
+    if tuple(models) not in ((AUTO,), (SMALL,)):
+        raise InvalidSettings(
+            f"agent {name} has a check, and the model {', '.join(models)}: the small tier answers, "
+            "and the large one when that does not pass.",
+            'Write model="auto" or model="small", or leave out `check`.',
+        )
+    return check

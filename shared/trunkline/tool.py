@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 DEFAULT_TIMEOUT = 30.0
 DEFAULT_RETRIES = 2
 MOST_RETRIES = 10
+LEAST_RESULT_TOKENS = 50
 EFFECTS = ("read", "write")
 SHOWN_PROBLEMS = 8
 CALL_ID = "TRUNKLINE_CALL_ID"
@@ -66,7 +67,9 @@ class Tool:
     effect: Effect
     idempotent: bool
     approve: bool
+    cacheable: bool
     retries: int
+    result_tokens: int = 0
     reconciler: Function | None = None
     reconcile_timeout: float = 0.0
 
@@ -126,8 +129,10 @@ class Tool:
             "effect": self.effect,
             "idempotent": self.idempotent,
             "approve": self.approve,
+            "cacheable": self.cacheable,
             "timeout_seconds": self.timeout,
             "retries": self.retries,
+            "result_tokens": self.result_tokens,
             "reconcile_seconds": self.reconcile_timeout,
         }
 
@@ -158,7 +163,9 @@ def tool(
     effect: Effect = "read",
     idempotent: bool = False,
     approve: bool = False,
+    cacheable: bool = False,
     retries: int | None = None,
+    result_tokens: int | None = None,
 ) -> Callable[[Function], Tool]: ...
 
 
@@ -171,14 +178,18 @@ def tool(
     effect: Effect = "read",
     idempotent: bool = False,
     approve: bool = False,
+    cacheable: bool = False,
     retries: int | None = None,
+    result_tokens: int | None = None,
 ) -> Tool | Callable[[Function], Tool]:
     """Declare a function, sync or async, as a tool.
 
     Its signature is its schema, its docstring the description that models read. `effect="write"` says that it changes
     something outside, `idempotent` that running it again with the same `call_id()` does no harm, `approve` that a
-    person decides before each call. `timeout` is in seconds, for one try. `retries`: how often it is tried again after
-    it raised TryAgain or failed to reach somebody; 2, or none for a tool that must not be run twice.
+    person decides before each call. `cacheable`: its values hold for a while and say nothing that must not be
+    repeated, so that answers they went into may be given again. `timeout` is in seconds, for one try. `retries`: how
+    often it is tried again after it raised TryAgain or failed to reach somebody; 2, or none for a tool that must not be
+    run twice. `result_tokens`: how much of its result a model is told at most, instead of what the agent says.
 
     Raises InvalidName and InvalidSettings; types that have no schema are found when the schema is first asked for, by
     `load_definitions` at the latest.
@@ -189,6 +200,10 @@ def tool(
         tool_token(label)
         if effect not in EFFECTS:
             raise InvalidSettings(f"tool {label}: effect is {effect!r}.", 'It is "read" or "write".')
+        if cacheable and (effect != "read" or approve):
+            raise InvalidSettings(
+                f"tool {label} is cacheable, and has effects or asks a person.", "Leave out cacheable=True."
+            )
         _check_kinds(function, label)
         return Tool(
             function=function,
@@ -198,7 +213,9 @@ def tool(
             effect=effect,
             idempotent=idempotent,
             approve=approve,
+            cacheable=cacheable,
             retries=checked_retries(f"tool {label}", retries, again=effect == "read" or idempotent),
+            result_tokens=_checked_result_tokens(label, result_tokens),
         )
 
     return declare if function is None else declare(function)
@@ -216,6 +233,16 @@ def checked_retries(what: str, retries: int | None, *, again: bool) -> int:
             "Declare idempotent=True if running it twice with the same call_id() does no harm.",
         )
     return retries
+
+
+def _checked_result_tokens(name: str, tokens: int | None) -> int:
+    if tokens is None:
+        return 0
+    if type(tokens) is not int or tokens < LEAST_RESULT_TOKENS:
+        raise InvalidSettings(
+            f"tool {name}: result_tokens is {tokens!r}.", f"Give a whole number from {LEAST_RESULT_TOKENS}."
+        )
+    return tokens
 
 
 def _checked_timeout(name: str, timeout: float) -> float:

@@ -105,7 +105,7 @@ async def record(folder: Path) -> Recording:
     async with _platform(folder, file) as platform:
         first = RunKey.checked(new_run_id(), new_conversation_id())
         stuck = Stuck()
-        async with working(platform.bus, [agent], stuck, lambda name: (name,), settings=QUICK):
+        async with working(platform.bus, [agent], stuck, lambda name: (f"offline:{name}",), settings=QUICK):
             request = Request(text="Work on 1", agent="clerk", first=True)
             await append(platform.bus, first.step("request", ROUTER), request)
             await wait_until(lambda: len(stuck.asked) == 1, "the first worker paid")

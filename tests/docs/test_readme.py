@@ -18,13 +18,16 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
+from trunkline.budget import BudgetSettings
 from trunkline.bus import Bus
 from trunkline.bus.registry import AGENTS
 from trunkline.bus.roster import Roster
 from trunkline.contracts.catalogue import CATALOGUE
+from trunkline.contracts.dialog import Usage
 from trunkline.contracts.registry import AgentCard
 from trunkline.host.server import free_port
 from trunkline.models import ModelSettings
+from trunkline.prices import PriceBook
 from trunkline_tools.settings import mcp_servers
 
 ROOT = Path(__file__).parents[2]
@@ -193,7 +196,12 @@ def test_the_settings_are_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for name in tomllib.loads(block)["models"].keys() - {"small", "large"}:
         assert getattr(models, name) == getattr(defaults, name)
     assert set(mcp_servers(file)) == {"files"}
-    assert set(tomllib.loads(block)) == {"models", "providers", "mcp"}
+    budgets, ours = BudgetSettings.load(file), tomllib.loads(block)["budgets"]
+    assert budgets == BudgetSettings()
+    assert ours.keys() == set(BudgetSettings.model_fields)
+    cost = PriceBook.load(file).price("local:my-model", Usage(input_tokens=1_000_000, output_tokens=1_000_000))
+    assert str(cost) == "0.75"
+    assert set(tomllib.loads(block)) == {"models", "budgets", "prices", "providers", "mcp"}
 
 
 def test_every_link_leads_somewhere() -> None:

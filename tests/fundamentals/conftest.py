@@ -43,7 +43,7 @@ def add(a: int, b: int) -> int:
     "Add two numbers."
     return a + b
 
-@tool
+@tool(cacheable=True)
 def double(number: int) -> int:
     "Double a number."
     return 2 * number

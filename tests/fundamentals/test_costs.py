@@ -10,6 +10,7 @@ from tests.conftest import wait_until
 from tests.fundamentals.conftest import Platform
 from tests.provider import Provider, Reply, refuses, says
 from trunkline import Agent
+from trunkline.budget import BudgetSettings
 from trunkline.bus import Bus
 from trunkline.contracts.codec import Event
 from trunkline.contracts.messages import Model, Note
@@ -45,7 +46,8 @@ async def a_provider(*replies: Reply) -> AsyncIterator[Provider]:
 async def hosting(platform: Platform, config: Path, agent: Agent) -> AsyncIterator[PriceBook]:
     """A worker that begins with what the settings file says now."""
     models, prices = open_models(ModelSettings.load(config)), PriceBook.load(config)
-    async with working(platform.bus, [agent], models, models.resolve, prices=prices):
+    budgets = BudgetSettings.load(config)
+    async with working(platform.bus, [agent], models, models.resolve, prices=prices, budgets=budgets):
         await wait_until(lambda: agent.name in platform.routes.agents(), "the router knows the agent")
         yield prices
     await models.close()
@@ -87,7 +89,7 @@ async def test_a_price_change_counts_for_the_calls_after_it_and_for_no_other(
 async def test_a_call_that_nobody_can_price_says_nothing_of_its_cost(platform: Platform, tmp_path: Path) -> None:
     config, agent = tmp_path / "trunkline.toml", Agent("plain", model="house:m")
     async with a_provider(says("Well.")) as provider:
-        config.write_text(HOUSE.format(url=provider.url))
+        config.write_text(HOUSE.format(url=provider.url) + '[budgets]\nunknown_price = "allow"\n')
         async with hosting(platform, config, agent):
             answer, events = await platform.ask("hello", agent="plain")
     assert answer == "Well."

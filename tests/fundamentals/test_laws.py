@@ -56,7 +56,7 @@ async def until_answered(platform: Platform, key: RunKey, seconds: float = 15) -
 
 async def test_a_worker_that_dies_in_a_model_call_is_taken_over_and_the_attempt_is_seen(platform: Platform) -> None:
     agent, stuck, key = Agent("plain"), StuckModel(), a_request()
-    async with working(platform.bus, [agent], stuck, lambda name: (name,), settings=QUICK):
+    async with working(platform.bus, [agent], stuck, lambda name: (f"offline:{name}",), settings=QUICK):
         await append(platform.bus, key.step("request", "router"), Request(text="hello"))
         await wait_until(lambda: len(stuck.asked) == 1, "the first worker paid")
     async with platform.run(agent, settings=QUICK):

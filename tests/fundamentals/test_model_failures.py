@@ -15,6 +15,7 @@ from tests.conftest import wait_until
 from tests.fundamentals.conftest import CountingModel, Platform, kinds
 from tests.provider import Provider, Reply, begins, refuses, says
 from trunkline import Agent, Run, Say
+from trunkline.budget import BudgetSettings
 from trunkline.bus import append, fold
 from trunkline.bus.clock import ServerClock
 from trunkline.client import Progress, TextDelta
@@ -57,6 +58,7 @@ def opened(tmp_path: Path) -> Opened:
     ) -> AsyncIterator[Providers]:
         async with Provider(house).running() as first, Provider(spare or [says("Spare.")]).running() as second:
             lines = ["[models]", *(f"{name} = {value}" for name, value in settings.items())]
+            lines += ["[budgets]", 'unknown_price = "allow"']
             for name, provider in (("house", first), ("spare", second)):
                 lines += [f"[providers.{name}]", f'base_url = "{provider.url}/v1"']
             config = tmp_path / "trunkline.toml"
@@ -73,7 +75,8 @@ async def hosting(
     platform: Platform, models: Models | ScriptedModel, *agents: Agent, settings: WorkerSettings | None = None
 ) -> AsyncIterator[None]:
     names = {agent.name for agent in agents}
-    async with working(platform.bus, agents, models, models.resolve, settings=settings):
+    budgets = BudgetSettings(unknown_price="allow")
+    async with working(platform.bus, agents, models, models.resolve, budgets=budgets, settings=settings):
         await wait_until(lambda: names <= set(platform.routes.agents()), f"the router knows {names}")
         yield
 

@@ -76,6 +76,23 @@ def test_without_a_bus_a_service_says_so_and_leaves(module: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    ("module", "variable", "value"),
+    [
+        ("trunkline_router", "TRUNKLINE_ROUTER_CACHE", "disk"),
+        ("trunkline_agents", "TRUNKLINE_MODEL_CACHE", "disk"),
+        ("trunkline_ledger", "TRUNKLINE_BUS_WAIT", "0"),
+        ("trunkline_tools", "TRUNKLINE_LOG_LEVEL", "loud"),
+    ],
+)
+def test_a_variable_that_cannot_be_used_is_named(module: str, variable: str, value: str) -> None:
+    """With the code for what another start would not mend."""
+    done = start(module, **{variable: value})
+    assert done.returncode == 2
+    assert f"{variable} cannot be used" in complaint(done)
+    assert f"'{value}'" not in complaint(done)
+
+
+@pytest.mark.parametrize(
     ("model", "expected"),
     [
         ("nonsense:m-1", "nonsense"),

@@ -47,8 +47,8 @@ class Mutant:
             yield
 
 
-_OPEN = "self._open(step, attempt, tries.model, asked, taken_over=taken_over)"
-_MAKE = "self._make(step, attempt, chain[tries.model], asked.hash, end)"
+_OPEN = "self._open(step, attempt, grant, asked, taken_over=taken_over)"
+_MAKE = "self._make(step, attempt, grant, asked.hash, end)"
 _GOES_ON = """\
             await lease.ack()
             lease.fresh = False
@@ -56,7 +56,7 @@ _GOES_ON = """\
                 await asyncio.sleep(0.3)
                 state = await self._state(event, lease)
             lease.sequence, lease.delivery = carrier(state), 1
-            state.answer = state.answer or await self._work(state, lease, stop)
+            state.answer = state.answer or await self._work(state, lease, stop, background)
 """
 _ONE_LOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|l", True),)
 _ONE_BOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|b", True),)
@@ -113,7 +113,7 @@ MUTANTS: dict[str, Mutant] = {
         laws.ACK_LAST,
         ".worker.turn",
         "Worker._handle",
-        ("state.answer = await self._work(", "await lease.ack()\n            state.answer = await self._work("),
+        ("state.answer = accounted(", "await lease.ack()\n            state.answer = accounted("),
     ),
     "an executor acknowledges before it appends": _mutant(
         laws.ACK_LAST,

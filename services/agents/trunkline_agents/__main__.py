@@ -8,12 +8,13 @@ import structlog
 from trunkline.contracts.errors import TrunklineError
 from trunkline.service import serve
 from trunkline.service.logs import configure_logs
+from trunkline.service.starting import from_environment
 from trunkline_agents.app import agents_service
 from trunkline_agents.settings import AgentsSettings
 
 
 def main() -> None:
-    settings = AgentsSettings()
+    settings = from_environment(AgentsSettings, "agents")
     files = [Path(argument) for argument in sys.argv[1:]]
     if files:
         settings = settings.model_copy(update={"agent_files": files, "generalist": False})

@@ -3,6 +3,7 @@
 import sys
 
 from trunkline.service import ServiceSettings, serve
+from trunkline.service.starting import from_environment
 from trunkline_ledger.app import ledger_service
 from trunkline_ledger.commands import rebuild_command
 from trunkline_ledger.settings import Settings
@@ -11,7 +12,7 @@ from trunkline_ledger.settings import Settings
 def main() -> None:
     match sys.argv[1:]:
         case []:
-            serve(ledger_service(ServiceSettings(), Settings()))
+            serve(ledger_service(from_environment(ServiceSettings, "ledger"), from_environment(Settings, "ledger")))
         case ["rebuild", *options]:
             sys.exit(rebuild_command(ServiceSettings(), Settings(), options))
         case other:

@@ -26,6 +26,7 @@ from trunkline_ledger.ingest import Displaced, Ingest, Written
 from trunkline_ledger.queries import Queries
 from trunkline_ledger.rebuild import Log
 from trunkline_ledger.settings import Settings
+from trunkline_ledger.spend import By
 from trunkline_ledger.store import open_store
 from trunkline_ledger.stream import Stream
 
@@ -71,6 +72,14 @@ class TotalsQuery(_Query):
     since: datetime | None = None
     until: datetime | None = None
     tenant: str | None = None
+
+
+class SpendQuery(_Query):
+    by: By = "agent"
+    since: datetime | None = None
+    until: datetime | None = None
+    tenant: str | None = None
+    limit: int = 50
 
 
 class Ledger:
@@ -144,6 +153,7 @@ def ledger_service(settings: ServiceSettings, own: Settings) -> Service:
         serve("run", RunQuery, partial(ask, "run"), "One run with all its steps.")
         serve("events", EventsQuery, partial(ask, "events"), "Events in the order of the log.")
         serve("totals", TotalsQuery, partial(ask, "totals"), "Runs, tokens, cost and latency, summed up.")
+        serve("spend", SpendQuery, partial(ask, "spend"), "What was spent and saved: by user, agent, tool, day …")
 
     return Service("ledger", settings, work, edges)
 

@@ -1,6 +1,6 @@
 """Values of the log before they become columns. Stored bytes are untrusted, also when they decode."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from trunkline.contracts.dialog import Usage
 from trunkline.contracts.errors import BadMessage
@@ -37,6 +37,11 @@ def tokens(usage: Usage) -> Usage:
     count(usage.cache_read_tokens, "cache_read_tokens")
     count(usage.cache_write_tokens, "cache_write_tokens")
     return usage
+
+
+def day_of(at: datetime) -> str:
+    """`2026-11-23`, in UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d}"
 
 
 def elapsed(since: datetime | None, until: datetime | None) -> float | None:

@@ -44,10 +44,10 @@ def by_book(book: PriceBook, model: str, usage: Usage, at: datetime, *, asked: s
     return Cost(amount.pico, book.version) if amount <= MOST else UNKNOWN
 
 
-def reserved(text: str) -> int | None:
-    """None when nothing was, or nothing that can be read."""
+def amount(text: str) -> int | None:
+    """None when nothing is said, or nothing that can be believed."""
     try:
-        amount = Money.parse(text)
+        said = Money.parse(text)
     except ValueError:
         return None
-    return amount.pico if amount <= MOST else None
+    return said.pico if said <= MOST else None

@@ -1,7 +1,8 @@
-"""Model calls from their prompts and models, and from the notes of failed attempts that others followed.
+"""Model calls from their prompts and models, and from the notes of paid attempts that have no model.
 
-A prompt is an intent to pay: without any of these it is money spent. A failed attempt costs what its tokens cost;
-without any it costs nothing when the provider refused it or was never reached, and else nobody knows.
+A prompt is an intent to pay: without any of these it is money spent. An attempt costs what its worker says; else
+nothing, when the provider refused it or was never reached; else what was reserved for it, as its budgets count it; else
+what its tokens cost, and without any nobody knows.
 """
 
 from collections.abc import Mapping
@@ -15,25 +16,33 @@ from trunkline.contracts.dialog import Usage
 from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.messages import Failure, Model, Note, Prompt
 from trunkline.prices import PriceBook
-from trunkline_ledger.believable import count, elapsed, milliseconds, text, tokens
-from trunkline_ledger.costs import NOTHING, UNKNOWN, Cost, by_book, recorded, reserved
-from trunkline_ledger.rows import ModelCallRow
+from trunkline_ledger.believable import count, day_of, elapsed, milliseconds, text, tokens
+from trunkline_ledger.costs import NOTHING, UNKNOWN, Cost, amount, by_book, recorded
+from trunkline_ledger.rows import AskedToolRow, CallOutcome, ModelCallRow
 
 Attempts = dict[tuple[str, int], ModelCallRow]
 """By step and attempt."""
 RETRIED = "retry-"
-"""How the step of a failed attempt's note begins; the attempt's own follows."""
+UNUSED = "unused-"
+"""How the step of an attempt's note begins; the attempt's own follows. It failed, and another one followed; or it came
+back too late.
+"""
+CLASSIFY, CLASSIFIED = "classify", "classified"
+"""The router's notes on a call that it makes itself, in place of a prompt and a model. They bear this step, too."""
+CACHE = "cache"
 
 
-class FailedAttempt(msgspec.Struct, frozen=True):
-    """What such a note says."""
+class Paid(msgspec.Struct, frozen=True):
+    """What a model, or such a note, says of an attempt. `spent`: whether it may have cost anything; None: not said."""
 
-    code: str = "model_failed"
+    code: str = ""
+    model: str = ""
     usage: Usage = Usage()
     cost: str = ""
     prices: str = ""
+    reserved: str = ""
     latency_ms: float = 0.0
-    spent: bool = True
+    spent: bool | None = None
 
 
 def prompted(
@@ -53,7 +62,9 @@ def prompted(
         asked_model=text(fact.model),
         worker=text(fact.worker),
         input_hash=text(fact.input_hash),
-        reserved=reserved(fact.reserved),
+        reserved=amount(fact.reserved),
+        spent_at=event.at,
+        day=day_of(event.at),
         prompted_at=event.at,
         prompt_sequence=event.sequence,
     )
@@ -72,41 +83,73 @@ def returned(known: Attempts, event: Event, fact: Model, prices: PriceBook) -> t
     """A model call came back; no other attempt at its step can any more, so those are lost."""
     step, attempt = event.subject.step, count(fact.attempt, "attempt")
     row = known.get((step, attempt))
-    if row is not None and row.model_sequence is not None:
-        return ()
-    row = row or ModelCallRow(
-        run=event.subject.run, step=step, attempt=attempt, agent=event.subject.name, model=text(fact.model)
-    )
     others = (other for other in _attempts(known, step) if other.attempt != attempt and other.outcome == "open")
-    return (_settled(row, event, fact, prices), *(_lost(other, event.at, prices) for other in others))
+    lost = tuple(_lost(other, event.at, prices) for other in others)
+    if row is not None and row.model_sequence is not None:
+        return lost
+    return (_settled(row or _unprompted(event, step, attempt, fact.model), event, fact, prices), *lost)
 
 
-def retried(known: Attempts, event: Event, fact: Note, prices: PriceBook) -> tuple[ModelCallRow, ...]:
-    """An attempt failed, and another follows. Raises BadMessage."""
-    step, _, attempt = event.subject.step.removeprefix(RETRIED).rpartition("-")
-    row = known.get((step, int(attempt))) if _is_retry(event.subject.step, attempt) else None
-    if row is None or row.model_sequence is not None:
+def noted(known: Attempts, event: Event, fact: Note, prices: PriceBook, *, ended: bool) -> tuple[ModelCallRow, ...]:
+    """A paid attempt that no prompt, or no model, tells of. Raises BadMessage."""
+    step = event.subject.step
+    if step == fact.what == CLASSIFY:
+        return _classifying(known, event, _read(fact), prices, ended=ended)
+    if (found := _attempt_of_note(step, fact)) is None:
         return ()
-    try:
-        failed = msgspec.convert(fact.data, FailedAttempt)
-    except msgspec.ValidationError as error:
-        raise BadMessage(f"not the note of a failed attempt: {error}.") from error
-    usage = tokens(failed.usage)
-    if failed.cost:
-        cost = recorded(failed.cost, text(failed.prices))
-    else:
-        cost = _cost_of_failure(row, row.model, usage, event.at, prices, spent=failed.spent)
+    at, attempt, outcome = found
+    row = known.get((at, attempt))
+    if (row is None and outcome == "retried") or (row is not None and row.model_sequence is not None):
+        return ()
+    said = _read(fact)
+    row = _paid(row or _unprompted(event, at, attempt, said.model), said, event.at, prices)
     return (
         replace(
-            _with(row, usage, cost),
-            outcome="retried",
+            row,
+            outcome=outcome,
+            paid_without_result=outcome == "unused" and row.cost != 0,
             returned_at=event.at,
             elapsed_ms=elapsed(row.prompted_at, event.at),
-            latency_ms=milliseconds(failed.latency_ms, "latency_ms"),
-            error=text(failed.code),
+            latency_ms=milliseconds(said.latency_ms, "latency_ms"),
+            error=text(said.code) or ("model_failed" if outcome == "retried" else None),
             model_sequence=event.sequence,
         ),
     )
+
+
+def _attempt_of_note(step: str, fact: Note) -> tuple[str, int, CallOutcome] | None:
+    """Step, attempt and outcome of what such a note is about."""
+    if step == fact.what == CLASSIFIED:
+        return step, 1, "returned"
+    outcomes: dict[str, CallOutcome] = {RETRIED: "retried", UNUSED: "unused"}
+    for begins, outcome in outcomes.items():
+        of, _, attempt = step.removeprefix(begins).rpartition("-")
+        if step.startswith(begins) and attempt.isdecimal() and len(attempt) < 10:
+            return of, int(attempt), outcome
+    return None
+
+
+def _classifying(
+    known: Attempts, event: Event, said: Paid, prices: PriceBook, *, ended: bool
+) -> tuple[ModelCallRow, ...]:
+    if (CLASSIFIED, 1) in known:
+        return ()
+    row = replace(
+        _unprompted(event, CLASSIFIED, 1, said.model),
+        asked_model=text(said.model),
+        reserved=amount(said.reserved),
+        prompted_at=event.at,
+        prompt_sequence=event.sequence,
+    )
+    return (_lost(row, event.at, prices) if ended else row,)
+
+
+def _read(fact: Note) -> Paid:
+    """Raises BadMessage."""
+    try:
+        return msgspec.convert(fact.data, Paid)
+    except msgspec.ValidationError as error:
+        raise BadMessage(f"not the note of a paid attempt: {error}.") from error
 
 
 def abandoned(known: Attempts, at: datetime, prices: PriceBook) -> tuple[ModelCallRow, ...]:
@@ -130,13 +173,41 @@ def share(row: ModelCallRow) -> dict[str, float]:
     }
 
 
+def asked_tools(row: ModelCallRow, fact: Model) -> tuple[AskedToolRow, ...]:
+    """What the call cost, split over the tools that it asked for: equal parts, what is left over to the first."""
+    number = len(fact.calls)
+    return tuple(
+        AskedToolRow(
+            run=row.run,
+            step=row.step,
+            attempt=row.attempt,
+            place=place,
+            tool=text(call.tool),
+            cost=None if row.cost is None else row.cost // number + (row.cost % number if place == 0 else 0),
+        )
+        for place, call in enumerate(fact.calls)
+    )
+
+
+def _unprompted(event: Event, step: str, attempt: int, model: str) -> ModelCallRow:
+    return ModelCallRow(
+        run=event.subject.run,
+        step=step,
+        attempt=attempt,
+        agent=event.subject.name,
+        model=text(model),
+        spent_at=event.at,
+        day=day_of(event.at),
+    )
+
+
 def _settled(row: ModelCallRow, event: Event, fact: Model, prices: PriceBook) -> ModelCallRow:
-    usage = tokens(fact.usage)
     latency = milliseconds(fact.latency_ms, "latency_ms")
-    cost = _cost(row, fact, usage, event.at, prices)
+    spent = False if fact.source == CACHE else _spent(fact.error) if fact.error else None
+    said = Paid(model=fact.model, usage=fact.usage, cost=fact.cost, prices=fact.prices, spent=spent)
     return replace(
-        _with(row, usage, cost),
-        model=text(fact.model) or row.model,
+        _paid(row, said, event.at, prices),
+        source=text(fact.source),
         outcome="failed" if fact.error else "returned",
         returned_at=event.at,
         elapsed_ms=latency if row.prompted_at is None else elapsed(row.prompted_at, event.at),
@@ -147,9 +218,13 @@ def _settled(row: ModelCallRow, event: Event, fact: Model, prices: PriceBook) ->
     )
 
 
-def _with(row: ModelCallRow, usage: Usage, cost: Cost) -> ModelCallRow:
+def _paid(row: ModelCallRow, said: Paid, at: datetime, prices: PriceBook) -> ModelCallRow:
+    usage = tokens(said.usage)
+    model = text(said.model) or row.model
+    cost = _cost(row, said, model, at, prices)
     return replace(
         row,
+        model=model,
         paid_without_result=False,
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
@@ -161,38 +236,28 @@ def _with(row: ModelCallRow, usage: Usage, cost: Cost) -> ModelCallRow:
     )
 
 
-def _is_retry(step: str, attempt: str) -> bool:
-    return step.startswith(RETRIED) and attempt.isdecimal() and len(attempt) < 10
-
-
-def _cost(row: ModelCallRow, fact: Model, usage: Usage, at: datetime, prices: PriceBook) -> Cost:
-    """No tokens at all is not believable of a call that succeeded, unless it is free."""
-    if fact.cost:
-        return recorded(fact.cost, text(fact.prices))
-    if fact.error is not None:
-        return _cost_of_failure(row, fact.model, usage, at, prices, spent=_may_have_cost(fact.error))
-    if usage == Usage() and not prices.is_free(fact.model):
+def _cost(row: ModelCallRow, said: Paid, model: str, at: datetime, prices: PriceBook) -> Cost:
+    """No tokens at all are not believable of a call that succeeded, unless it is free."""
+    if said.cost:
+        return recorded(said.cost, text(said.prices))
+    if said.spent is False and (row.reserved is not None or said.usage == Usage()):
+        return NOTHING
+    if row.reserved is not None:
+        return Cost(row.reserved)
+    if said.usage == Usage() and not prices.is_free(model):
         return UNKNOWN
-    return by_book(prices, fact.model, usage, at, asked=row.asked_model)
+    return by_book(prices, model, said.usage, at, asked=row.asked_model)
 
 
-def _may_have_cost(error: Failure) -> bool:
+def _spent(error: Failure) -> bool:
     """As the failure says; else a call costs something when it ran out of time unanswered."""
     said = error.data.get("spent")
     return said if isinstance(said, bool) else error.code == "deadline_passed"
 
 
-def _cost_of_failure(
-    row: ModelCallRow, model: str, usage: Usage, at: datetime, prices: PriceBook, *, spent: bool
-) -> Cost:
-    if usage != Usage() or prices.is_free(model):
-        return by_book(prices, model, usage, at, asked=row.asked_model)
-    return UNKNOWN if spent else NOTHING
-
-
 def _lost(row: ModelCallRow, at: datetime, prices: PriceBook) -> ModelCallRow:
-    """Counted as spent: what was reserved for it, or unknown when nothing was."""
-    cost = 0 if prices.is_free(row.model) else row.reserved
+    """Counted as spent: what was reserved for it; unknown when nothing was, unless it was free."""
+    cost = row.reserved if row.reserved is not None or not prices.is_free(row.model) else 0
     return replace(
         row, outcome="lost", paid_without_result=True, cost=cost, cost_known=cost is not None, returned_at=at
     )

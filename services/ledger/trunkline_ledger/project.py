@@ -30,11 +30,15 @@ from trunkline.prices import PriceBook
 from trunkline_ledger import model_calls as models
 from trunkline_ledger import tool_calls as tools
 from trunkline_ledger.believable import QUESTION_CHARACTERS, elapsed, text
-from trunkline_ledger.rows import ModelCallRow, RunRow, RunStatus, ToolCallRow
+from trunkline_ledger.costs import amount
+from trunkline_ledger.rows import AskedToolRow, ModelCallRow, RunRow, RunStatus, SavingRow, ToolCallRow
+from trunkline_ledger.savings import OF_ANSWERS, saved
 
-Row = RunRow | ModelCallRow | ToolCallRow
+Row = RunRow | ModelCallRow | AskedToolRow | ToolCallRow | SavingRow
 MOST_OF_A_RUN = 2**62
 """Picodollars, 4.6 million dollars: what a 64-bit column can still be added to."""
+BUDGET_NOTES = ("budget_warning", "cheaper", "refused")
+"""What notes say that a limit did to a run, the gravest last."""
 _REMARKS = (Note, Feedback, Cancel)
 
 
@@ -45,6 +49,7 @@ class RunRows:
     run: RunRow | None = None
     model_calls: models.Attempts = field(default_factory=dict)
     tool_calls: dict[str, ToolCallRow] = field(default_factory=dict)
+    savings: dict[tuple[str, str, str], SavingRow] = field(default_factory=dict)
 
     def put(self, row: Row) -> None:
         match row:
@@ -54,6 +59,8 @@ class RunRows:
                 self.model_calls[row.step, row.attempt] = row
             case ToolCallRow():
                 self.tool_calls[row.step] = row
+            case SavingRow():
+                self.savings[row.kind, row.name, row.step] = row
 
 
 def project(known: RunRows, event: Event, prices: PriceBook) -> tuple[Row, ...]:
@@ -69,11 +76,14 @@ def project(known: RunRows, event: Event, prices: PriceBook) -> tuple[Row, ...]:
     elif event.sequence <= before.last_sequence:
         return ()
     _same_owner(before, event)
-    calls: list[ModelCallRow | ToolCallRow] = [*_model_calls(known, event, prices), *_tool_calls(known, event)]
+    calls = _model_calls(known, event, prices)
+    rows: list[ModelCallRow | ToolCallRow | SavingRow] = [*calls, *_tool_calls(known, event)]
+    rows += saved(known.savings, event)
     run = _lifecycle(before, event, known)
-    for row in calls:
+    for row in rows:
         run = _counted(run, known, row)
-    return (replace(run, events=run.events + 1, last_sequence=event.sequence, last_at=event.at), *calls)
+    asked = models.asked_tools(calls[0], event.fact) if calls and isinstance(event.fact, Model) else ()
+    return (replace(run, events=run.events + 1, last_sequence=event.sequence, last_at=event.at), *rows, *asked)
 
 
 def _opened(event: Event) -> RunRow:
@@ -107,7 +117,7 @@ def _model_calls(known: RunRows, event: Event, prices: PriceBook) -> tuple[Model
         case Model() as fact:
             return models.returned(known.model_calls, event, fact, prices)
         case Note() as fact:
-            return models.retried(known.model_calls, event, fact, prices)
+            return models.noted(known.model_calls, event, fact, prices, ended=ended)
         case Answer() if not ended:
             return models.abandoned(known.model_calls, event.at, prices)
     return ()
@@ -143,11 +153,13 @@ def _lifecycle(run: RunRow, event: Event, known: RunRows) -> RunRow:
         case Model() if not run.agent:
             return replace(run, agent=event.subject.name)
         case Answer() as fact:
-            return _answered(run, event, fact)
+            return _answered(run, event, fact, known)
         case Cancel(code="cancelled" | "replaced") as fact if not run.ended and run.cancelled_by is None:
             return replace(run, status="cancelled", cancelled_by=text(fact.by))
         case Feedback() as fact if fact.verdict in {-1, 0, 1}:
-            return replace(run, verdict=fact.verdict)
+            return replace(run, verdict=fact.verdict, correction=text(fact.agent) or None)
+        case Note(what=what) if what in BUDGET_NOTES:
+            return replace(run, budget=max(run.budget, what, key=("", *BUDGET_NOTES).index))
     return run
 
 
@@ -197,15 +209,20 @@ def _begun(run: RunRow, event: Event, *, took_over: bool) -> RunRow:
     )
 
 
-def _answered(run: RunRow, event: Event, fact: Answer) -> RunRow:
+def _answered(run: RunRow, event: Event, fact: Answer, known: RunRows) -> RunRow:
     if run.ended:
         return run
+    spared = sum(row.cost or 0 for row in known.savings.values() if row.lever in OF_ANSWERS)
     return replace(
         run,
         status=_status(run, fact),
         answered_at=event.at,
         agent=run.agent or text(fact.agent),
         failure=text(fact.error.code) if fact.error else None,
+        source=text(fact.source),
+        saved=min(run.saved + (spared if fact.source == models.CACHE else 0), MOST_OF_A_RUN),
+        reusable=fact.reusable,
+        answer_cost=amount(fact.cost),
         total_ms=elapsed(run.requested_at or run.opened_at, event.at),
     )
 
@@ -216,18 +233,23 @@ def _status(run: RunRow, fact: Answer) -> RunStatus:
     return "cancelled" if run.cancelled_by is not None or fact.error.code == "cancelled" else "failed"
 
 
-def _counted(run: RunRow, known: RunRows, row: ModelCallRow | ToolCallRow) -> RunRow:
+def _counted(run: RunRow, known: RunRows, row: ModelCallRow | ToolCallRow | SavingRow) -> RunRow:
     """The run's totals, with what `row` counts now instead of what it counted before."""
+    before: dict[str, float] | None = None
     if isinstance(row, ModelCallRow):
         counted, was = models.share(row), known.model_calls.get((row.step, row.attempt))
         before = models.share(was) if was else None
-    else:
+    elif isinstance(row, ToolCallRow):
         counted, earlier = tools.share(row), known.tool_calls.get(row.step)
         before = tools.share(earlier) if earlier else None
+    else:
+        counted = {"saved": row.cost or 0}
+        if row.lever in OF_ANSWERS and run.source != models.CACHE:
+            before = counted
     changes = {name: getattr(run, name) + value - (before[name] if before else 0) for name, value in counted.items()}
     for name in ("model_ms", "tool_ms"):
         if name in changes:
             changes[name] = round(changes[name], 3)
-    if changes.get("cost", 0) > MOST_OF_A_RUN:
+    if max(changes.get("cost", 0), changes.get("saved", 0), counted.get("saved", 0)) > MOST_OF_A_RUN:
         raise BadMessage(f"run {run.run} would cost more than a run can.")
     return replace(run, **changes)

@@ -1,5 +1,6 @@
 """What happened, what did it cost, how long did it take: the ledger's read side."""
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -7,19 +8,25 @@ from typing import Any
 from sqlalchemy import ColumnElement, RowMapping, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from trunkline.contracts.errors import CallerMistake, NotFound
+from trunkline.contracts.codec import decode
+from trunkline.contracts.errors import BadMessage, CallerMistake, NotFound
+from trunkline.contracts.messages import Note
 from trunkline_ledger import rendering
 from trunkline_ledger.families import descent, families
 from trunkline_ledger.rows import EventRow, ModelCallRow, RunRow, ToolCallRow
+from trunkline_ledger.spend import By, spend
 from trunkline_ledger.store import Store
 from trunkline_ledger.tables import events, model_calls, runs, tool_calls
 from trunkline_ledger.totals import totals
-from trunkline_ledger.views import EventView, RunDetail, RunSummary, Totals
+from trunkline_ledger.views import EventView, RunDetail, RunSummary, Spend, Totals
 from trunkline_ledger.waterfall import waterfall
 
 LARGEST_PAGE = 1000
 DEEPEST = 20
 SHOWN_MATCHES = 5
+LONGEST_NOTE = 8192
+"""Bytes."""
+NOTE = "note"
 
 
 class Queries:
@@ -99,6 +106,19 @@ class Queries:
         async with self._store.reading() as connection:
             return await totals(connection, since=since, until=until, tenant=tenant)
 
+    async def spend(
+        self,
+        *,
+        by: By = "agent",
+        since: datetime | None = None,
+        until: datetime | None = None,
+        tenant: str | None = None,
+        limit: int = 50,
+    ) -> Spend:
+        """Of the model calls that were begun in that span; `until` is not included. The dearest `limit` one by one."""
+        async with self._store.reading() as connection:
+            return await spend(connection, by=by, since=since, until=until, tenant=tenant, limit=_page(limit))
+
 
 async def _one(connection: AsyncConnection, run: str, tenant: str | None) -> RunRow:
     query = select(runs).where(*_equal({"tenant": tenant}))
@@ -132,11 +152,21 @@ async def _detail(connection: AsyncConnection, row: RunRow, family: dict[str, Ru
     children = [await _detail(connection, child, left, depth - 1) for child in below if depth > 0 and child.run in left]
     return RunDetail(
         summary=rendering.summary(row, descent(row, family)),
-        steps=waterfall(mine, models, tools),
+        steps=waterfall(mine, models, tools, await _notes(connection, row)),
         model_calls=tuple(rendering.model_call(call) for call in models),
         tool_calls=tuple(rendering.tool_call(call) for call in tools),
         children=tuple(children),
     )
+
+
+async def _notes(connection: AsyncConnection, row: RunRow) -> dict[int, Note]:
+    """What the run's notes say, by sequence; long ones are left out."""
+    of_run = select(events.c.sequence, events.c.body).where(events.c.run == row.run, events.c.kind == NOTE)
+    found: dict[int, Note] = {}
+    for each in await _all(connection, of_run.where(events.c.size <= LONGEST_NOTE, events.c.problem.is_(None))):
+        with contextlib.suppress(BadMessage):
+            found[each["sequence"]] = decode(each["body"], Note)
+    return found
 
 
 def _of_run(table: Table, row: RunRow) -> Select[Any]:

@@ -30,6 +30,7 @@ def amounts(runs: Iterable[RunRow]) -> Amounts:
         **{name: sum(getattr(row, name) for row in rows) for name in COUNTED},
         cost=str(Money(sum(row.cost for row in rows))),
         cost_known=all(row.cost_known for row in rows),
+        saved=str(Money(sum(row.saved for row in rows))),
     )
 
 
@@ -41,6 +42,7 @@ def summary(row: RunRow, family: Iterable[RunRow]) -> RunSummary:
         "started_at": row.requested_at or row.opened_at,
         "own": amounts([row]),
         "total": amounts(family),
+        "answer_cost": _dollars(row.answer_cost),
         "stages": Stages(**{name: getattr(row, name) for name in Stages.__struct_fields__}),
     }
     return RunSummary(**shared)
@@ -48,7 +50,7 @@ def summary(row: RunRow, family: Iterable[RunRow]) -> RunSummary:
 
 def model_call(row: ModelCallRow) -> ModelCallView:
     shared = {name: getattr(row, name) for name in ModelCallView.__struct_fields__}
-    return ModelCallView(**shared | {"cost": None if row.cost is None else str(Money(row.cost))})
+    return ModelCallView(**shared | {"cost": _dollars(row.cost), "reserved": _dollars(row.reserved)})
 
 
 def tool_call(row: ToolCallRow) -> ToolCallView:
@@ -57,6 +59,10 @@ def tool_call(row: ToolCallRow) -> ToolCallView:
 
 def event(row: EventRow) -> EventView:
     return EventView(**msgspec.structs.asdict(row) | {"body": _body(row.body)})
+
+
+def _dollars(pico: int | None) -> str | None:
+    return None if pico is None else str(Money(pico))
 
 
 def _body(raw: bytes) -> object:

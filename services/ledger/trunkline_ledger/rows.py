@@ -10,7 +10,7 @@ from typing import Literal
 import msgspec
 
 RunStatus = Literal["running", "answered", "failed", "cancelled"]
-CallOutcome = Literal["open", "returned", "retried", "failed", "lost"]
+CallOutcome = Literal["open", "returned", "retried", "failed", "lost", "unused"]
 ToolStatus = Literal["called", "waiting", "started", "in_doubt", "done", "failed", "lost"]
 
 
@@ -41,10 +41,12 @@ class GapRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt at one model call. `lost`: paid, as far as we know, and nothing came back. `retried`: it failed, and
-    another attempt followed.
+    another attempt followed. `unused`: its reply came when another attempt's was on the log.
 
     `cost` is None while the call is open, and when nobody knows the price; `prices` is the version of the price table
-    that it is by, its worker's when that recorded it.
+    that it is by, its worker's when that recorded it. `source`: `cache` when no model was asked.
+
+    `spent_at`: when it was prompted; when it came back, where no prompt stands on the log. `day` is its day in UTC.
     """
 
     run: str
@@ -65,6 +67,9 @@ class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
     cost: int | None = None
     cost_known: bool = False
     prices: str = ""
+    source: str = ""
+    spent_at: datetime
+    day: str
     prompted_at: datetime | None = None
     returned_at: datetime | None = None
     elapsed_ms: float | None = None
@@ -73,6 +78,32 @@ class ModelCallRow(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     prompt_sequence: int | None = None
     model_sequence: int | None = None
+
+
+class AskedToolRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A tool that a model call asked for, as the one at `place`, with its part of what the call cost."""
+
+    run: str
+    step: str
+    attempt: int
+    place: int
+    tool: str
+    cost: int | None = None
+
+
+class SavingRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What was not spent. `kind`, `name` and `step` are those of the message that says so; `cost` None: nobody knows
+    how much, `tokens` is then an estimate of what was left out.
+    """
+
+    run: str
+    kind: str
+    name: str
+    step: str
+    lever: str
+    cost: int | None = None
+    tokens: int = 0
+    at: datetime
 
 
 class ToolCallRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,6 +140,10 @@ class ToolCallRow(msgspec.Struct, frozen=True, kw_only=True):
 
 class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     """One run, without its children. `unpriced` counts the paid calls whose cost nobody knows.
+
+    `source`: `cache` when its answer is another run's, which `saved` what that cost. `answer_cost` and `reusable` are
+    what its answer says. `budget`: the gravest that a limit did to it, `budget_warning`, `cheaper` or `refused`.
+    `correction`: who should have answered, by the newest feedback.
 
     Stages: `route_ms` request → task, `queue_ms` task → first prompt, `model_ms` and `tool_ms` sums over the calls
     (parallel ones count each), `total_ms` request → answer.
@@ -149,6 +184,12 @@ class RunRow(msgspec.Struct, frozen=True, kw_only=True):
     tier: str = ""
     cancelled_by: str | None = None
     verdict: int | None = None
+    correction: str | None = None
+    source: str = ""
+    budget: str = ""
+    reusable: bool = False
+    answer_cost: int | None = None
+    saved: int = 0
     route_ms: float | None = None
     queue_ms: float | None = None
     model_ms: float = 0.0

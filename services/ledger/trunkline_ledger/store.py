@@ -5,13 +5,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, event, inspect, make_url, text
+import structlog
+from sqlalchemy import Connection, event, inspect, make_url
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.schema import CreateColumn
 
 from trunkline.contracts.errors import InvalidSettings
-from trunkline_ledger.tables import metadata
+from trunkline_ledger.tables import metadata, position
+
+log = structlog.get_logger("trunkline.ledger")
 
 SQLITE_PRAGMAS = (
     "PRAGMA journal_mode = WAL",
@@ -86,20 +88,27 @@ def _engine(url: str) -> AsyncEngine:
 async def _create_tables(engine: AsyncEngine) -> None:
     try:
         async with engine.begin() as connection:
+            if await connection.run_sync(_is_of_another_version):
+                log.warning("the tables are of another version; reading the log again", action="tables_dropped")
+                await connection.run_sync(metadata.drop_all)
             await connection.run_sync(metadata.create_all)
-            await connection.run_sync(_add_columns)
     except (SQLAlchemyError, OSError) as error:
         raise _unusable(error) from error
 
 
-def _add_columns(connection: Connection) -> None:
-    """To tables that an earlier version made."""
-    for table in metadata.sorted_tables:
-        known = {column["name"] for column in inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in known:
-                said = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.execute(text(f"ALTER TABLE {table.name} ADD COLUMN {said}"))
+def _is_of_another_version(connection: Connection) -> bool:
+    """Whether these are a ledger's tables with other columns than this version's; what stands in them stands on the
+    log. Raises InvalidSettings for tables of somebody else, which bear the same names.
+    """
+    found = inspect(connection)
+    there = set(found.get_table_names()).intersection(metadata.tables)
+    columns = {name: {column["name"] for column in found.get_columns(name)} for name in there}
+    if there and not columns.get(position.name, set()) >= {"stream", "created", "sequence"}:
+        raise InvalidSettings(
+            f"The database has tables that are not the ledger's: {', '.join(sorted(there))}.",
+            "Give the ledger a database of its own.",
+        )
+    return bool(there) and columns != {name: set(table.columns.keys()) for name, table in metadata.tables.items()}
 
 
 def _unusable(error: Exception) -> InvalidSettings:

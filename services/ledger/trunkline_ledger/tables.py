@@ -113,8 +113,12 @@ runs = Table(
     Column("route_confidence", Float(53)),
     _text("route_source", null=True),
     _text("tier"),
-    _text("cancelled_by", null=True),
+    *(_text(name, null=True) for name in ("cancelled_by", "correction")),
     _number("verdict", null=True),
+    *(_text(name) for name in ("source", "budget")),
+    Column("reusable", Boolean, nullable=False),
+    _number("answer_cost", null=True),
+    _number("saved"),
     *(_milliseconds(name) for name in ("route_ms", "queue_ms", "total_ms")),
     *(_milliseconds(name, null=False) for name in ("model_ms", "tool_ms")),
     Index("runs_by_sequence", "first_sequence"),
@@ -135,11 +139,36 @@ model_calls = Table(
     *(_number(name) for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens")),
     _number("cost", null=True),
     Column("cost_known", Boolean, nullable=False),
-    Column("prices", Text, nullable=False, server_default=""),
+    _text("prices"),
+    _text("source"),
+    _time("spent_at", null=False),
+    _text("day"),
     *(_time(name) for name in ("prompted_at", "returned_at")),
     *(_milliseconds(name) for name in ("elapsed_ms", "latency_ms", "first_text_ms")),
     _text("error", null=True),
     *(_number(name, null=True) for name in ("prompt_sequence", "model_sequence")),
+    Index("model_calls_by_time", "spent_at"),
+)
+
+asked_tools = Table(
+    "asked_tools",
+    metadata,
+    _text("run", key=True),
+    _text("step", key=True),
+    *(Column(name, BigInteger, primary_key=True, autoincrement=False) for name in ("attempt", "place")),
+    _text("tool"),
+    _number("cost", null=True),
+)
+
+savings = Table(
+    "savings",
+    metadata,
+    *(_text(name, key=True) for name in ("run", "kind", "name", "step")),
+    _text("lever"),
+    _number("cost", null=True),
+    _number("tokens"),
+    _time("at", null=False),
+    Index("savings_by_time", "at"),
 )
 
 tool_calls = Table(

@@ -1,22 +1,19 @@
 """Sums and percentiles, computed by the database in the words that SQLite and PostgreSQL share."""
 
 import math
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, RowMapping, Select, case, func, select
+from sqlalchemy import Column, ColumnElement, RowMapping, Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from trunkline.prices import Money
+from trunkline_ledger.levers import levers_of
 from trunkline_ledger.rendering import COUNTED
+from trunkline_ledger.sums import Conditions, as_money, counted, money, rows_of, summed
 from trunkline_ledger.tables import events, gaps, model_calls, position, runs, tool_calls
 from trunkline_ledger.views import AgentTotals, Amounts, ModelTotals, Percentiles, ToolTotals, Totals
 
 STAGES = ("route", "queue", "model", "tool", "total")
-_HALVES = 10**6
-
-Conditions = Sequence[ColumnElement[bool]]
 
 
 async def totals(
@@ -26,9 +23,9 @@ async def totals(
     conditions += [runs.c.opened_at >= since] if since is not None else []
     conditions += [runs.c.opened_at < until] if until is not None else []
     conditions += [runs.c.tenant == tenant] if tenant is not None else []
-    by_status = {row["status"]: row["runs"] for row in await _rows(connection, _by_status(conditions))}
-    whole = (await _rows(connection, select(*_amounts()).where(*conditions)))[0]
-    log = (await _rows(connection, _log()))[0]
+    by_status = {row["status"]: row["runs"] for row in await rows_of(connection, _by_status(conditions))}
+    whole = (await rows_of(connection, select(*_amounts()).where(*conditions)))[0]
+    log = (await rows_of(connection, _log()))[0]
     return Totals(
         sequence=log["sequence"] or 0,
         events=log["events"],
@@ -41,12 +38,8 @@ async def totals(
         models=await _models(connection, conditions),
         tools=await _tools(connection, conditions),
         stages={stage: await _percentiles(connection, runs.c[f"{stage}_ms"], conditions) for stage in STAGES},
+        levers=tuple(await levers_of(connection, conditions)),
     )
-
-
-async def _rows(connection: AsyncConnection, query: Select[Any]) -> Sequence[RowMapping]:
-    rows: Sequence[RowMapping] = (await connection.execute(query)).mappings().all()
-    return rows
 
 
 def _log() -> Select[Any]:
@@ -64,34 +57,23 @@ def _by_status(conditions: Conditions) -> Select[Any]:
     return counted.group_by(runs.c.status).order_by(runs.c.status)
 
 
-def _sum(column: ColumnElement[Any], name: str) -> ColumnElement[Any]:
-    return func.coalesce(func.sum(column), 0).label(name)
-
-
-def _cost(column: Column[Any]) -> tuple[ColumnElement[Any], ...]:
-    """In two halves: SQLite's sums have 64 bits, and end with an error where they do not fit."""
-    return _sum(column // _HALVES, "high"), _sum(column % _HALVES, "low")
-
-
-def _as_dollars(row: RowMapping) -> str:
-    return str(Money(int(row["high"]) * _HALVES + int(row["low"])))
-
-
-def _count(condition: ColumnElement[bool], name: str) -> ColumnElement[Any]:
-    return _sum(case((condition, 1), else_=0), name)
-
-
 def _amounts() -> tuple[ColumnElement[Any], ...]:
-    return (*(_sum(runs.c[name], name) for name in COUNTED), *_cost(runs.c.cost), _sum(runs.c.unpriced, "unpriced"))
+    return (
+        *(summed(runs.c[name], name) for name in COUNTED),
+        *money(runs.c.cost),
+        *money(runs.c.saved, "saved"),
+        summed(runs.c.unpriced, "unpriced"),
+    )
 
 
 def _as_amounts(row: RowMapping) -> Amounts:
-    counted = {name: int(row[name]) for name in COUNTED}
-    return Amounts(**counted, cost=_as_dollars(row), cost_known=row["unpriced"] == 0)
+    same = {name: int(row[name]) for name in COUNTED}
+    saved = str(as_money(row, "saved"))
+    return Amounts(**same, cost=str(as_money(row)), cost_known=row["unpriced"] == 0, saved=saved)
 
 
 async def _agents(connection: AsyncConnection, conditions: Conditions) -> tuple[AgentTotals, ...]:
-    statuses = [_count(runs.c.status == status, status) for status in ("answered", "failed")]
+    statuses = [counted(runs.c.status == status, status) for status in ("answered", "failed")]
     query = select(runs.c.agent, func.count().label("runs"), *statuses, *_amounts()).where(*conditions)
     return tuple(
         AgentTotals(
@@ -101,7 +83,7 @@ async def _agents(connection: AsyncConnection, conditions: Conditions) -> tuple[
             failed=int(row["failed"]),
             amounts=_as_amounts(row),
         )
-        for row in await _rows(connection, query.group_by(runs.c.agent).order_by(runs.c.agent))
+        for row in await rows_of(connection, query.group_by(runs.c.agent).order_by(runs.c.agent))
     )
 
 
@@ -111,12 +93,12 @@ async def _models(connection: AsyncConnection, conditions: Conditions) -> tuple[
         select(
             calls.model,
             func.count().label("calls"),
-            _count(calls.outcome.in_(("failed", "retried")), "failed"),
-            _count(calls.outcome == "lost", "lost"),
-            _count((calls.outcome != "open") & calls.cost_known.is_(False), "unpriced"),
-            _sum(calls.input_tokens, "input_tokens"),
-            _sum(calls.output_tokens, "output_tokens"),
-            *_cost(calls.cost),
+            counted(calls.outcome.in_(("failed", "retried")), "failed"),
+            counted(calls.outcome == "lost", "lost"),
+            counted((calls.outcome != "open") & calls.cost_known.is_(False), "unpriced"),
+            summed(calls.input_tokens, "input_tokens"),
+            summed(calls.output_tokens, "output_tokens"),
+            *money(calls.cost),
         )
         .join(runs, runs.c.run == calls.run)
         .where(*conditions)
@@ -129,10 +111,10 @@ async def _models(connection: AsyncConnection, conditions: Conditions) -> tuple[
             lost=int(row["lost"]),
             input_tokens=int(row["input_tokens"]),
             output_tokens=int(row["output_tokens"]),
-            cost=_as_dollars(row),
+            cost=str(as_money(row)),
             cost_known=row["unpriced"] == 0,
         )
-        for row in await _rows(connection, query.group_by(calls.model).order_by(calls.model))
+        for row in await rows_of(connection, query.group_by(calls.model).order_by(calls.model))
     )
 
 
@@ -142,8 +124,8 @@ async def _tools(connection: AsyncConnection, conditions: Conditions) -> tuple[T
         select(
             calls.tool,
             func.count().label("calls"),
-            _count(calls.status == "failed", "failed"),
-            _count(calls.status == "lost", "lost"),
+            counted(calls.status == "failed", "failed"),
+            counted(calls.status == "lost", "lost"),
             func.avg(calls.elapsed_ms).label("mean_ms"),
         )
         .join(runs, runs.c.run == calls.run)
@@ -157,7 +139,7 @@ async def _tools(connection: AsyncConnection, conditions: Conditions) -> tuple[T
             lost=int(row["lost"]),
             mean_ms=None if row["mean_ms"] is None else round(row["mean_ms"], 3),
         )
-        for row in await _rows(connection, query.group_by(calls.tool).order_by(calls.tool))
+        for row in await rows_of(connection, query.group_by(calls.tool).order_by(calls.tool))
     )
 
 

@@ -10,7 +10,9 @@ import msgspec
 
 
 class Amounts(msgspec.Struct, frozen=True, kw_only=True):
-    """What something used and cost. `input_tokens` includes the cached ones; a lost call is paid for nothing."""
+    """What something used and cost, and what it `saved`, as far as that is known. `input_tokens` includes the cached
+    ones; a lost call is paid for nothing.
+    """
 
     model_calls: int = 0
     lost_calls: int = 0
@@ -23,6 +25,7 @@ class Amounts(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int = 0
     cost: str = "0"
     cost_known: bool = True
+    saved: str = "0"
 
 
 class Stages(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,7 +39,11 @@ class Stages(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """One run. `own` is what it used itself; `total` includes the runs it delegated to, and theirs.
+    """One run. `own` is what it used itself; `total` includes the runs it delegated to, and theirs; `answer_cost` is
+    what its answer says of that.
+
+    `source`: `cache` when its answer is another run's. `budget`: what a limit did to it: `budget_warning`, `cheaper` or
+    `refused`. `correction`: who should have answered, as feedback says.
 
     `sequence` is the place of its first event on the log: a page of runs goes on before the last one's.
     """
@@ -64,12 +71,18 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     tier: str
     cancelled_by: str | None
     verdict: int | None
+    correction: str | None = None
+    source: str = ""
+    reusable: bool = False
+    answer_cost: str | None = None
+    budget: str = ""
 
 
 class StepView(msgspec.Struct, frozen=True, kw_only=True):
     """One bar of the waterfall. `offset_ms` is from the run's first event; `duration_ms` is of what the event opens:
     a task waits for its first prompt, a prompt for its model, a call or a started for its result, an approval for
     its decision. It is None for what opens nothing and for what has not come to its end. `ended_by` is a sequence.
+    A note bears `what` it says, with its `data`.
     """
 
     sequence: int
@@ -82,10 +95,14 @@ class StepView(msgspec.Struct, frozen=True, kw_only=True):
     ended_by: int | None = None
     size: int = 0
     problem: str | None = None
+    what: str = ""
+    data: dict[str, Any] = {}
 
 
 class ModelCallView(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt at one model call; `lost` when it was paid and nothing came back."""
+    """One attempt at one model call; `lost` when it was paid and nothing came back, `unused` when too late. `source`:
+    `cache` when no model was asked.
+    """
 
     step: str
     attempt: int
@@ -100,7 +117,9 @@ class ModelCallView(msgspec.Struct, frozen=True, kw_only=True):
     cache_write_tokens: int
     cost: str | None
     cost_known: bool
+    reserved: str | None = None
     prices: str
+    source: str = ""
     elapsed_ms: float | None
     latency_ms: float | None
     first_text_ms: float | None
@@ -192,6 +211,18 @@ class ToolTotals(msgspec.Struct, frozen=True, kw_only=True):
     mean_ms: float | None
 
 
+class Lever(msgspec.Struct, frozen=True, kw_only=True):
+    """What one means of saving did. `unknown` counts the `times` when nobody knows how much it saved; `tokens` is an
+    estimate of those that were not sent.
+    """
+
+    lever: str
+    times: int
+    saved: str
+    unknown: int
+    tokens: int
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The whole ledger, or what began in a span of time. `gaps` counts places where the log has lost messages."""
 
@@ -206,3 +237,38 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[ModelTotals, ...]
     tools: tuple[ToolTotals, ...]
     stages: dict[str, Percentiles]
+    levers: tuple[Lever, ...] = ()
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What model calls cost. `unknown` of them have a cost that nobody knows, which is not in `cost`. `open` ones are
+    not over; `held` is the most that they may cost, where that is known.
+    """
+
+    cost: str = "0"
+    calls: int = 0
+    unknown: int = 0
+    open: int = 0
+    held: str = "0"
+
+
+class Spender(msgspec.Struct, frozen=True, kw_only=True):
+    """One user, agent, day, …, named by `key`, which is empty for what has none."""
+
+    key: str
+    spent: Spending
+
+
+class Spend(msgspec.Struct, frozen=True, kw_only=True):
+    """The model calls that were begun in a span of time: altogether, and by spenders, the dearest first.
+
+    `spenders` and `rest` add up to `total`; `others` counts the spenders that `rest` is of.
+    """
+
+    by: str
+    total: Spending
+    spenders: tuple[Spender, ...]
+    others: int
+    rest: str
+    saved: str
+    levers: tuple[Lever, ...]

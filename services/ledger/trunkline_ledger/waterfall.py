@@ -1,23 +1,34 @@
 """The steps of a run as bars: where each begins, and how long what it opened took. Pure."""
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+from trunkline.contracts.messages import Note
 from trunkline_ledger.believable import elapsed
 from trunkline_ledger.rows import EventRow, ModelCallRow, ToolCallRow
 from trunkline_ledger.views import StepView
 
+SILENT = Note(what="")
+
 
 def waterfall(
-    events: Sequence[EventRow], model_calls: Iterable[ModelCallRow], tool_calls: Iterable[ToolCallRow]
+    events: Sequence[EventRow],
+    model_calls: Iterable[ModelCallRow],
+    tool_calls: Iterable[ToolCallRow],
+    notes: Mapping[int, Note],
 ) -> tuple[StepView, ...]:
-    """`events` in the order of the log. Unreadable ones stand among the others, with their problem."""
+    """`events` in the order of the log, `notes` by sequence. Unreadable ones stand among the others, with their
+    problem.
+    """
     if not events:
         return ()
     at = {event.sequence: event.at for event in events}
     closed_by = dict(_pairs(events, model_calls, tool_calls))
-    return tuple(_step(event, events[0].at, closed_by.get(event.sequence), at) for event in events)
+    return tuple(
+        _step(event, events[0].at, closed_by.get(event.sequence), at, notes.get(event.sequence, SILENT))
+        for event in events
+    )
 
 
 def _pairs(
@@ -42,7 +53,7 @@ def _first(events: Sequence[EventRow], kind: str) -> int | None:
     return next((event.sequence for event in events if event.kind == kind and event.problem is None), None)
 
 
-def _step(event: EventRow, start: datetime, ended_by: int | None, at: dict[int, datetime]) -> StepView:
+def _step(event: EventRow, start: datetime, ended_by: int | None, at: dict[int, datetime], note: Note) -> StepView:
     return StepView(
         sequence=event.sequence,
         kind=event.kind or "",
@@ -54,4 +65,6 @@ def _step(event: EventRow, start: datetime, ended_by: int | None, at: dict[int, 
         ended_by=ended_by,
         size=event.size,
         problem=event.problem,
+        what=note.what,
+        data=note.data,
     )

@@ -12,18 +12,22 @@ from trunkline.contracts.codec import Event
 from trunkline.prices import PriceBook
 from trunkline_ledger import tables
 from trunkline_ledger.project import Row, RunRows, project
-from trunkline_ledger.rows import ModelCallRow, RunRow, ToolCallRow
+from trunkline_ledger.rows import AskedToolRow, ModelCallRow, RunRow, SavingRow, ToolCallRow
 
 _TABLES: dict[type[Row], Table] = {
     RunRow: tables.runs,
     ModelCallRow: tables.model_calls,
+    AskedToolRow: tables.asked_tools,
     ToolCallRow: tables.tool_calls,
+    SavingRow: tables.savings,
 }
 Key = str | tuple[Any, ...]
 _KEYS: dict[type[Row], Callable[[Row], Key]] = {
     RunRow: attrgetter("run"),
     ModelCallRow: attrgetter("run", "step", "attempt"),
+    AskedToolRow: attrgetter("run", "step", "attempt", "place"),
     ToolCallRow: attrgetter("run", "step"),
+    SavingRow: attrgetter("run", "kind", "name", "step"),
 }
 
 

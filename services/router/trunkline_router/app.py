@@ -6,52 +6,43 @@ import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 
-import msgspec
 from faststream.nats import NatsBroker
-from pydantic import BaseModel
 
+from trunkline.budget.refunds import Refunds
 from trunkline.bus import Bus, LeaseLoop
 from trunkline.bus.clock import ServerClock
 from trunkline.bus.consumers import of_router
 from trunkline.bus.dead import parking
 from trunkline.bus.registry import AGENTS
 from trunkline.bus.roster import Roster
-from trunkline.contracts.messages import Failure, Request, Route
 from trunkline.contracts.registry import AgentCard
 from trunkline.service import Service
 from trunkline.service.edges import answer_queries
+from trunkline_router.backtest import Backtest, Trial
 from trunkline_router.choice import best_classifier
-from trunkline_router.decide import dispatch
+from trunkline_router.explain import Explanation, Question, explain
 from trunkline_router.keeper import Keeper
+from trunkline_router.lessons import Lessons
 from trunkline_router.open_runs import OpenRuns
 from trunkline_router.placing import Router
 from trunkline_router.reader import Reader
+from trunkline_router.reusing import reusing
 from trunkline_router.routes import Routes
 from trunkline_router.settings import RouterSettings
-
-
-class Question(BaseModel):
-    """Who would get this question?"""
-
-    text: str
-    agent: str = ""
-
-
-class Explanation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The answer: an agent and the route, or why nobody."""
-
-    agent: str = ""
-    route: Route = Route()
-    refusal: Failure | None = None
+from trunkline_router.study import Study
 
 
 @contextlib.asynccontextmanager
 async def routing(bus: Bus, routes: Routes, settings: RouterSettings) -> AsyncIterator[None]:
     """Route requests and look after their runs while inside. Raises BusUnavailable."""
     open_runs, clock = OpenRuns(settings.limits), ServerClock()
-    reader = Reader(bus, open_runs)
-    router = Router(bus, routes, settings, open_runs, reader, clock)
+    reuse = reusing(bus, routes, open_runs, clock, settings)
+    reader = Reader(bus, open_runs, reuse.kept.take if reuse else None)
+    router = Router(bus, routes, settings, open_runs, reader, clock, again=reuse.again if reuse else None)
     keeper = Keeper(bus, open_runs, routes, clock, router.place_parked, queue_seconds=settings.router_queue_seconds)
+    days = settings.router_learn_days
+    routes.lessons = Lessons(operators=settings.operators, days=days)
+    study = Study(bus, clock, routes.lessons, routes.teach, days=days)
     loop = LeaseLoop(
         bus,
         of_router(),
@@ -64,10 +55,26 @@ async def routing(bus: Bus, routes: Routes, settings: RouterSettings) -> AsyncIt
         clock.running(bus),
         routes.roster.watching(bus, AGENTS),
         routes.learning(),
+        reuse.running() if reuse else contextlib.nullcontext(),
         reader.reading(keeper.look),
         keeper.keeping(),
+        study.studying(),
+        Refunds(bus).refunding(),
+        _with_hosted_model(router),
         loop.running(),
     ):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def _with_hosted_model(router: Router) -> AsyncIterator[None]:
+    """If the settings name one. Raises InvalidSettings."""
+    if not router.settings.router_model:
+        yield
+        return
+    from trunkline_router.hosted import open_hosted  # a router that asks no model needs no prices and no providers
+
+    async with open_hosted(router.bus, router.routes, router.settings, router.clock) as router.hosted:
         yield
 
 
@@ -78,11 +85,12 @@ def router_service(settings: RouterSettings) -> Service:
         return routing(bus, routes, settings)
 
     def edges(broker: NatsBroker) -> None:
-        async def explain(question: Question) -> Explanation:
-            await routes.settled()
-            found = await dispatch(Request(text=question.text, agent=question.agent), routes, settings)
-            return Explanation(agent=found.agent, route=found.route, refusal=found.refusal)
+        async def explained(question: Question) -> Explanation:
+            return await explain(question, routes, settings, service.bus)
 
-        answer_queries(broker, "router", "route", Question, explain, "Which agent would get a question, and why.")
+        answer_queries(broker, "router", "route", Question, explained, "Which agent would get a question, and why.")
+        backtest = Backtest(routes, settings, best_classifier)
+        answer_queries(broker, "router", "backtest", Trial, backtest, "Who would get questions, by other settings.")
 
-    return Service("router", settings, work, edges)
+    service = Service("router", settings, work, edges)
+    return service

@@ -12,11 +12,12 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class RouteCard:
-    """An agent, as the classifier may learn it."""
+    """An agent, as the classifier may learn it; a generalist is not one to tell apart, and takes what is left."""
 
     label: str
     description: str
     examples: tuple[str, ...] = ()
+    generalist: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,4 +39,6 @@ class Classifier(Protocol):
         """
         ...
 
-    def classify(self, question: str) -> Verdict: ...
+    def classify(self, question: str) -> Verdict:
+        """May be called in several threads at once."""
+        ...

@@ -1,12 +1,30 @@
-"""The router's decision: pure policy over what is known."""
+"""The router's decision: pure policy over what is known. A cascade, the cheapest first:
+
+1. the agent asked for, or the only one;
+2. what the wording decides: small talk and what leans on the conversation, an agent's own example, several questions;
+3. the router's own classifier, against the agent that the conversation is with;
+4. a hosted model, for what that is not sure of; then the generalist.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import msgspec
 
 from trunkline.contracts.messages import Failure, Part, Request, Route
+from trunkline.contracts.registry import TOGETHER
+from trunkline_router.classify import Verdict
+from trunkline_router.phrasing import Kind, kind_of
 from trunkline_router.routes import Routes
 from trunkline_router.settings import RouterSettings
+from trunkline_router.several import several
+from trunkline_router.talk import CONVERSATION, Talk
+
+Ask = Callable[[str, Verdict], Awaitable[Verdict | None]]
+"""A question, and what the router's own classifier made of it, to another verdict; None when there is none to be had.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,12 +40,25 @@ class Dispatch:
     refusal: Failure | None = None
 
 
-async def dispatch(request: Request, routes: Routes, settings: RouterSettings) -> Dispatch:
-    """Admission first, then the decision."""
+async def dispatch(
+    request: Request, routes: Routes, settings: RouterSettings, *, partner: str = "", ask: Ask | None = None
+) -> Dispatch:
+    """Admission first, then the decision. `partner`: the agent that the conversation is with; `ask`: a dearer
+    classifier, for what the router's own is not sure of.
+    """
     refusal = admit(request, max_question=settings.router_max_question)
     if refusal:
         return Dispatch(refusal=refusal)
-    return decide(request, routes, confident=settings.router_confident)
+    found = await decide(request, routes, settings, partner=partner, ask=ask)
+    return await _with_tier(found, request.text, routes, settings.router_hard)
+
+
+async def _with_tier(found: Dispatch, text: str, routes: Routes, hard: float) -> Dispatch:
+    """With the tier of models that the question needs, where the agent leaves that open."""
+    tier, difficulty = await routes.difficulty.tier(routes.agents().get(found.agent), text, hard=hard)
+    if not tier:
+        return found
+    return replace(found, tier=tier, route=msgspec.structs.replace(found.route, difficulty=difficulty))
 
 
 def admit(request: Request, *, max_question: int) -> Failure | None:
@@ -43,11 +74,13 @@ def admit(request: Request, *, max_question: int) -> Failure | None:
     return None
 
 
-def decide(request: Request, routes: Routes, *, confident: float) -> Dispatch:
-    """The only agent, the one asked for, the one that fits, or the generalist."""
-    agents = routes.agents()
+async def decide(
+    request: Request, routes: Routes, settings: RouterSettings, *, partner: str = "", ask: Ask | None = None
+) -> Dispatch:
+    """The one asked for, the only agent, or what the cascade comes to."""
+    agents = routes.choosable()
     if request.agent:
-        return _asked_for(request.agent, list(agents))
+        return _asked_for(request.agent, routes)
     if not agents:
         return Dispatch(
             refusal=Failure(
@@ -58,23 +91,66 @@ def decide(request: Request, routes: Routes, *, confident: float) -> Dispatch:
         )
     if len(agents) == 1:
         return Dispatch(next(iter(agents)), Route(confidence=1.0, source="only_agent"))
-    verdict = routes.classify(request.text)
-    scores = {label: round(score, 4) for label, score in verdict.scores.items()}
-    if verdict.label and verdict.confidence >= confident:
-        return Dispatch(verdict.label, Route(confidence=verdict.confidence, source=verdict.source, scores=scores))
-    if generalist := routes.generalist():
-        return Dispatch(generalist, Route(confidence=verdict.confidence, source="fallback", scores=scores))
-    return Dispatch(refusal=_nobody(list(agents)))
+    kind, partner = kind_of(request.text), partner if partner in agents else ""
+    found = await _at_once(request.text, kind, routes, partner)
+    if found is None:
+        found = await _classified(request.text, routes, settings, Talk(partner, leaning=kind == "leaning"), ask)
+    return found or Dispatch(refusal=_nobody(list(agents)))
 
 
-def _asked_for(agent: str, known: list[str]) -> Dispatch:
-    if agent in known:
+async def _at_once(text: str, kind: Kind, routes: Routes, partner: str) -> Dispatch | None:
+    """What its wording alone decides, or that it is several questions."""
+    if partner and kind in ("small_talk", "bare"):
+        return Dispatch(partner, Route(source=CONVERSATION))
+    if known := routes.known(text):
+        return Dispatch(known.label, Route(confidence=known.confidence, source=known.source))
+    generalist = routes.generalist()
+    if generalist and kind == "small_talk":
+        return Dispatch(generalist, Route(source="greeting"))
+    together = routes.agents().get(TOGETHER)
+    if together and together.hidden and (found := await several(text, routes)):
+        route = Route(confidence=min(found.scores.values()), source="several", scores=_rounded(found.scores))
+        return Dispatch(TOGETHER, route, parts=found.parts)
+    return None
+
+
+async def _classified(
+    text: str, routes: Routes, settings: RouterSettings, talk: Talk, ask: Ask | None
+) -> Dispatch | None:
+    """The router's own classifier; the dearer one for what that is not sure of; and who gets what neither can tell."""
+    verdict, generalist = await routes.classify(text), routes.generalist()
+    stays = Dispatch(talk.partner, Route(source=CONVERSATION, scores=_rounded(verdict.scores)))
+    sure = _is_sure(verdict, settings.confident)
+    if talk.holds(verdict, generalist) and (sure or talk.leaning) and verdict.label != talk.partner:
+        return stays
+    if not sure:
+        asked = await ask(text, verdict) if ask and (verdict.label or not generalist) else None
+        verdict = asked or verdict
+        sure = bool(asked and asked.label) or _is_sure(verdict, settings.confident_alone)
+    route = Route(confidence=verdict.confidence, source=verdict.source, scores=_rounded(verdict.scores))
+    if sure:
+        return Dispatch(verdict.label, route)
+    if talk.holds(verdict, generalist):
+        return stays
+    return Dispatch(generalist, msgspec.structs.replace(route, source="fallback")) if generalist else None
+
+
+def _is_sure(verdict: Verdict, confident: float) -> bool:
+    return bool(verdict.label) and verdict.confidence >= confident
+
+
+def _rounded(scores: Mapping[str, float]) -> dict[str, float]:
+    return {label: round(score, 4) for label, score in scores.items()}
+
+
+def _asked_for(agent: str, routes: Routes) -> Dispatch:
+    if agent in routes.agents():
         return Dispatch(agent, Route(confidence=1.0, source="asked_for"))
     return Dispatch(
         refusal=Failure(
             code="unknown_agent",
             message=f"There is no agent {agent[:80]!r}.",
-            hint=f"Running now: {', '.join(sorted(known)) or 'none'}.",
+            hint=f"Running now: {', '.join(sorted(routes.choosable())) or 'none'}.",
         )
     )
 

@@ -7,6 +7,7 @@ The architecture is that of Devlin et al. 2018; the weights are MiniLM's (Wang e
 from __future__ import annotations
 
 import math
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -133,6 +134,15 @@ class SentenceEncoder:
                 some = group[start : start + batch]
                 found[[place for place, _ in some]] = self._forward(np.array([numbers for _, numbers in some]))
         return found
+
+    def reads(self, text: str) -> bool:
+        """Whether nothing of the text is lost on it. It knows English: of other letters it drops the accents, or sees
+        hardly more than which ones there are; all words that it does not know are one to it.
+        """
+        if not all(each.isascii() or unicodedata.category(each)[0] in "PZ" for each in text):
+            return False
+        numbers = self._tokenizer.encode(text, MOST_PIECES + 1)
+        return len(numbers) <= MOST_PIECES and self._tokenizer.unknown not in numbers
 
     def _forward(self, pieces: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> Tensor:
         """(b, n) piece numbers → (b, d)"""

@@ -45,6 +45,7 @@ class FewShotClassifier:
         self._most_examples = most_examples
         self._points: dict[str, Tensor] = {}
         self._learnt: _Learnt | None = None
+        self._asked: tuple[str, Tensor] = ("", np.zeros(0, dtype=np.float32))
 
     def fit(self, routes: Sequence[RouteCard]) -> None:
         """May run in a thread of its own: until the end, `classify` answers by what was learnt before."""
@@ -63,12 +64,24 @@ class FewShotClassifier:
         learnt = self._learnt
         if learnt is None:
             return Verdict("", 0.0, self.source)
-        *found, outside = learnt.probabilities(self._encoder.embed([question])[0], question).tolist()
+        point = self._encoder.embed([question])[0]
+        self._asked = question, point
+        *found, outside = learnt.probabilities(point, question).tolist()
         scores = dict(zip(learnt.labels, found, strict=True))
         best = max(scores, key=scores.__getitem__)
         if scores[best] < outside:
             return Verdict("", 0.0, self.source, scores)
         return Verdict(best, scores[best], self.source, scores)
+
+    def embed(self, texts: Sequence[str]) -> Tensor:
+        """(texts, features), each of length one; the question that was classified last is not embedded again."""
+        asked, point = self._asked
+        if asked and list(texts) == [asked]:
+            return point[None]
+        return self._encoder.embed(texts)
+
+    def reads(self, text: str) -> bool:
+        return self._encoder.reads(text)
 
     def _embed(self, texts: Sequence[str]) -> Tensor:
         """Only what is new is embedded; what is no longer used is forgotten."""

@@ -6,6 +6,7 @@
 | its task was written after its answer | forgets it |
 | the run that asked for it has ended | has it stop |
 | it waits for its turn, and no earlier question of its conversation is left | has it routed |
+| it waits for another run's answer to the same question, and that run has ended or takes too long | has it routed |
 | nobody began with it in time, or its deadline has passed | has it stop, and says what it waited for |
 
 To have a run stop is to write its `cancel`; the log then brings that back here, and to whoever works on the run.
@@ -141,9 +142,16 @@ class Keeper:
         elif run.deadline <= now:
             events = await fold(self._bus, run.key.everything)
             await self._stop(run, out_of_time(run, events, self._open.children(run.key)))
+        elif run.waits_for_same:
+            await self._look_ahead(run, now)
         elif run.due <= now:
             await self._end_of_queue(run)
         elif run.parked and not run.placed and not self._open.earlier(run):
+            await self._route(run)
+
+    async def _look_ahead(self, run: OpenRun, now: datetime) -> None:
+        """Once no other run is at work on the same question, or that takes too long, it is routed."""
+        if self._open.ahead(run) is None or run.queue_ends <= now:
             await self._route(run)
 
     async def _end(self, run: OpenRun, cancel: Cancel) -> None:

@@ -18,6 +18,8 @@ from trunkline.contracts.messages import Cancel, Fact, Note, Request, Task
 from trunkline.contracts.subjects import ROUTER, RunKey, Subject
 from trunkline_router.deadline import Limits, deadline_of
 from trunkline_router.pace import Pace
+from trunkline_router.sharing import SHARING, Sharing, behind
+from trunkline_router.talk import Partners
 
 WAITING = "waiting"
 """What the router's note says of a question that waits for an earlier one of its conversation."""
@@ -28,7 +30,8 @@ Group = TypeVar("Group")
 @dataclass(slots=True, eq=False)
 class OpenRun:
     """`first` is the sequence of its first message, `asked` and `placed` those of its request and its task; 0 when it
-    has none. `parked`: it waits for an earlier question. Until `queue_ends` somebody must have begun with it.
+    has none. `parked`: it waits for an earlier question. Until `queue_ends` somebody must have begun with it. `cache`:
+    under which key its answer may be kept. `behind`: the sequence of the request whose answer it waits, or waited, for.
     """
 
     key: RunKey
@@ -41,7 +44,14 @@ class OpenRun:
     parent: RunKey | None = None
     parked: bool = False
     begun: bool = False
+    cache: str = ""
+    behind: int = 0
     cancel: Cancel | None = None
+
+    @property
+    def waits_for_same(self) -> bool:
+        """Whether it is given to nobody while another run is about to answer the same."""
+        return bool(self.behind) and not self.placed
 
     @property
     def due(self) -> datetime:
@@ -59,8 +69,11 @@ class OpenRuns:
         self.position = 0
         self.touched: OrderedDict[RunKey, None] = OrderedDict()
         self.pace = Pace()
+        self.sharing = Sharing()
+        self.partners = Partners()
         self._limits = limits
         self._runs: dict[RunKey, OpenRun] = {}
+        self._requests: dict[int, OpenRun] = {}
         self._conversations: dict[tuple[str, str], dict[RunKey, OpenRun]] = defaultdict(dict)
         self._children: dict[RunKey, dict[RunKey, OpenRun]] = defaultdict(dict)
         self._at: Counter[str] = Counter()
@@ -91,6 +104,8 @@ class OpenRuns:
             case "note", Note(what=what) if what == WAITING and subject.name == ROUTER and key in self._runs:
                 self._runs[key].parked = not self._runs[key].placed
                 self.touched[key] = None
+            case "note", Note(what=what) if what == SHARING and subject.name == ROUTER and key in self._runs:
+                self._shares(self._runs[key], behind(fact), at)
 
     def get(self, key: RunKey) -> OpenRun | None:
         return self._runs.get(key)
@@ -103,6 +118,21 @@ class OpenRuns:
         """The questions of its conversation that were asked before, and have no answer."""
         asked = self._conversations.get(_conversation(run.key), {}).values()
         return [each for each in asked if each.asked < run.asked]
+
+    def leader(self, cache: str, *, but: RunKey) -> int:
+        """The sequence of the request of another run that is about to answer what is asked under `cache`; 0: none."""
+        for key, asked in self.sharing.leaders(cache).items():
+            run = self._runs.get(key)
+            if self.has_ended(key, asked):
+                self.sharing.follow(key)
+            elif key != but and not (run and run.cancel):
+                return asked
+        return 0
+
+    def ahead(self, run: OpenRun) -> OpenRun | None:
+        """The run that it waits for, while that one is open and waits for none itself."""
+        leader = self._requests.get(run.behind)
+        return leader if leader and not leader.waits_for_same else None
 
     def children(self, key: RunKey) -> list[OpenRun]:
         """The runs that it delegated to and that have not ended."""
@@ -127,6 +157,7 @@ class OpenRuns:
         run = self._runs.get(key)
         if run is None or not run.placed:
             self._discount(key)
+            self.sharing.follow(key)
 
     def alarm(self) -> datetime | None:
         """When the next run wants to be looked at."""
@@ -157,7 +188,11 @@ class OpenRuns:
         self.touched.pop(key, None)
         run = self._runs.pop(key, None)
         if run is None:
+            self.sharing.follow(key)
             return
+        self.touched.update(dict.fromkeys(self.sharing.waiting(run.asked)))
+        self.sharing.forget(key, asked=run.asked, behind=run.behind)
+        self._requests.pop(run.asked, None)
         _discard(self._conversations, _conversation(key), key)
         if run.parent:
             _discard(self._children, run.parent, key)
@@ -169,6 +204,7 @@ class OpenRuns:
         deadline = deadline_of(fact, at, self._limits) if isinstance(fact, Request) else None
         run = self._run(key, sequence, at, deadline if isinstance(deadline, datetime) else None)
         run.asked = run.asked or sequence
+        self._requests[run.asked] = run
         self._conversations[_conversation(key)][key] = run
 
     def _placed(self, key: RunKey, agent: str, sequence: int, at: datetime, fact: Fact) -> None:
@@ -177,12 +213,31 @@ class OpenRuns:
         if run.placed:
             return
         run.agent, run.placed, run.parked = agent, sequence, False
+        if run.asked:
+            run.cache = task.cache
+            self.sharing.lead(task.cache, key, run.asked)
+        if run.behind:  # nobody could begin with it before
+            run.begun, run.queue_ends = False, self._limits.queue_ends(at)
+            self._set_alarm(run)
+        self.partners.placed(key, agent, task)
         self.count(key, agent)
         if task.parent and TOKEN.fullmatch(task.parent.run):
             run.parent = RunKey(key.tenant, key.conversation, task.parent.run)
             self._children[run.parent][key] = run
         if not run.asked and run.parent not in self._runs:
             self.touched[key] = None
+
+    def _shares(self, run: OpenRun, sequence: int, at: datetime) -> None:
+        """It may wait for half of its time: the other run may be waiting for a person. Who waits for this one need not
+        any more.
+        """
+        if run.placed or not sequence:
+            return
+        run.behind, run.queue_ends = sequence, at + (run.deadline - at) / 2
+        self._set_alarm(run)
+        self.sharing.wait(run.key, sequence)
+        self.touched[run.key] = None
+        self.touched.update(dict.fromkeys(self.sharing.waiting(run.asked)))
 
     def _run(self, key: RunKey, sequence: int, at: datetime, deadline: datetime | None) -> OpenRun:
         run = self._runs.get(key)

@@ -64,12 +64,17 @@ def _awaited(run: OpenRun, events: Sequence[Event], children: Collection[OpenRun
         prompt = asked["model"][-1]
         model = prompt.fact.model if isinstance(prompt.fact, Prompt) else ""
         return f"the model {model}, which agent {prompt.subject.name} asked", prompt.at
-    newest = events[-1].at if events else run.queue_ends
+    return _whom(run, children), events[-1].at if events else run.queue_ends
+
+
+def _whom(run: OpenRun, children: Collection[OpenRun]) -> str:
     if children:
-        return f"agent {' and '.join(sorted({child.agent for child in children}))}, whom it had asked", newest
+        return f"agent {' and '.join(sorted({child.agent for child in children}))}, whom it had asked"
     if run.placed:
-        return f"agent {run.agent}", newest
-    return "an earlier question of its conversation" if run.parked else "the router", newest
+        return f"agent {run.agent}"
+    if run.waits_for_same:
+        return "another run, which answers the same question"
+    return "an earlier question of its conversation" if run.parked else "the router"
 
 
 def _tools(events: Iterable[Event]) -> str:

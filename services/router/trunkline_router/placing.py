@@ -1,9 +1,10 @@
-"""What becomes of a request: refused, kept waiting for its turn, or given to an agent."""
+"""What becomes of a request: refused, kept waiting for its turn, answered again, or given to an agent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -18,8 +19,14 @@ from trunkline_router.deadline import deadline_of
 from trunkline_router.decide import Dispatch, dispatch
 from trunkline_router.open_runs import WAITING, OpenRun, OpenRuns
 from trunkline_router.reader import Reader
+from trunkline_router.reuse import question_of
 from trunkline_router.routes import Routes
 from trunkline_router.settings import RouterSettings
+from trunkline_router.talk import partner_of
+
+if TYPE_CHECKING:
+    from trunkline_router.again import Again
+    from trunkline_router.hosted import HostedModel
 
 log = structlog.get_logger("trunkline.router")
 
@@ -45,6 +52,8 @@ class Router:
     open: OpenRuns
     reader: Reader
     clock: ServerClock
+    hosted: HostedModel | None = None
+    again: Again | None = None
 
     async def handle(self, lease: Lease) -> None:
         """Raises BadMessage, TryAgain, BusUnavailable."""
@@ -106,20 +115,32 @@ class Router:
         await self.routes.settled()
         if self._is_settled(asked) or deadline <= self.clock.now():
             return
-        found = await dispatch(asked.request, self.routes, self.settings)
+        found = await self._decide(asked)
+        question = question_of(self.routes, asked.key.tenant, asked.request, found) if self.again else None
+        if self.again and question and await self.again.serves(asked.key, asked.request, question):
+            return
+        if self._is_settled(asked):  # a decision may take seconds
+            return
         refusal = found.refusal or self._busy(found.agent)
         if not refusal:
-            await self._give(asked, found, deadline)
-        elif patient and not self.routes.agents() and not asked.request.agent:
+            await self._give(asked, found, deadline, cache=question.key if question else "")
+        elif patient and not self.routes.choosable() and not asked.request.agent:
             raise TryAgain("No agent is running yet.")
         else:
             await self._refuse(asked.key, refusal)
+
+    async def _decide(self, asked: Asked) -> Dispatch:
+        request = asked.request
+        alone = request.first or bool(request.agent)
+        partner = "" if alone else await partner_of(self.bus, asked.key, self.open.partners)
+        ask = self.hosted.for_run(asked.key, request.user) if self.hosted else None
+        return await dispatch(request, self.routes, self.settings, partner=partner, ask=ask)
 
     def _is_settled(self, asked: Asked) -> bool:
         run = self.open.get(asked.key)
         return bool(run.placed or run.cancel) if run else self.open.has_ended(asked.key, asked.sequence)
 
-    async def _give(self, asked: Asked, found: Dispatch, deadline: datetime) -> None:
+    async def _give(self, asked: Asked, found: Dispatch, deadline: datetime, *, cache: str) -> None:
         request = asked.request
         task = Task(
             text=request.text,
@@ -128,9 +149,11 @@ class Router:
             route=found.route,
             tier=found.tier,
             parts=found.parts,
+            cache=cache,
             deadline=deadline,
         )
         self.open.count(asked.key, found.agent)
+        self.open.sharing.lead(cache, asked.key, asked.sequence)
         try:
             await append(self.bus, asked.key.step("task", found.agent), task, whoever=True)
         except BaseException:

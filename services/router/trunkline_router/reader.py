@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 
 import structlog
 
@@ -13,9 +14,9 @@ from trunkline.bus.marks import Mark, keep_mark, read_mark
 from trunkline.bus.objects import resolve
 from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.errors import BadSubject, BusUnavailable, TryAgain, WireViolation
-from trunkline.contracts.messages import Fact
-from trunkline.contracts.subjects import EVERYBODY, ROUTER, TRUNK, Subject, filter_of
-from trunkline_router.open_runs import OpenRuns
+from trunkline.contracts.messages import Answer, Fact
+from trunkline.contracts.subjects import CLIENT, EVERYBODY, ROUTER, TRUNK, RunKey, Subject, filter_of
+from trunkline_router.open_runs import OpenRun, OpenRuns
 
 log = structlog.get_logger("trunkline.router")
 
@@ -33,11 +34,16 @@ LAG_SECONDS = 5.0
 
 
 class Reader:
-    """Enter `reading`."""
+    """Enter `reading`. `keep` gets the answers of runs whose task says that they may be kept, with when they were
+    stored; they are not open any more after that.
+    """
 
-    def __init__(self, bus: Bus, open_runs: OpenRuns) -> None:
+    def __init__(
+        self, bus: Bus, open_runs: OpenRuns, keep: Callable[[OpenRun, Answer, datetime], None] | None = None
+    ) -> None:
         self._bus = bus
         self._open = open_runs
+        self._keep = keep
         self._read = asyncio.Event()
         self._caught_up = asyncio.Event()
 
@@ -99,13 +105,19 @@ class Reader:
         except BadSubject:
             self._open.position = message.sequence
             return
-        fact = await self._fact(subject.kind, message.data)
+        run = self._to_be_kept(subject) if subject.kind == "answer" else None
+        fact = await self._fact(subject.kind, message.data) if run or subject.kind != "answer" else Fact()
+        if run and self._keep and isinstance(fact, Answer):
+            self._keep(run, fact, message.at)
         self._open.take(subject, message.sequence, message.at, fact)
+
+    def _to_be_kept(self, subject: Subject) -> OpenRun | None:
+        """The run, if its answer matters to others: else the answer's body is not even read."""
+        run = self._open.get(RunKey.of(subject)) if self._keep and subject.name == CLIENT else None
+        return run if run and run.cache else None
 
     async def _fact(self, kind: str, data: bytes) -> Fact:
         """What the message says; bytes that cannot be read say nothing more than their subject."""
-        if kind == "answer":
-            return Fact()
         while True:
             try:
                 return decode_fact(kind, await resolve(self._bus, data))

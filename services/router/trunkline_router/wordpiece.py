@@ -35,7 +35,7 @@ class WordPiece:
         missing = [piece for piece in (CLASSIFY, SEPARATE, UNKNOWN) if piece not in self._numbers]
         if missing:
             raise ValueError(f"the vocabulary has no {', '.join(missing)}")
-        self._first, self._last, self._unknown = (self._numbers[each] for each in (CLASSIFY, SEPARATE, UNKNOWN))
+        self._first, self._last, self.unknown = (self._numbers[each] for each in (CLASSIFY, SEPARATE, UNKNOWN))
 
     def encode(self, text: str, longest: int) -> list[int]:
         """`longest` pieces at most, the two at the ends included; what comes after is left out."""
@@ -48,7 +48,7 @@ class WordPiece:
 
     def _pieces(self, word: str) -> list[int]:
         if len(word) > LONGEST_WORD:
-            return [self._unknown]
+            return [self.unknown]
         found: list[int] = []
         start = 0
         while start < len(word):
@@ -56,7 +56,7 @@ class WordPiece:
             while (number := self._numbers.get(("##" if start else "") + word[start:end])) is None:
                 end -= 1
                 if end == start:
-                    return [self._unknown]
+                    return [self.unknown]
             found.append(number)
             start = end
         return found

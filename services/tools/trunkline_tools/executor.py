@@ -191,6 +191,7 @@ class Executor:
             resources=outcome.resources,
             isolation=outcome.isolation,
             executor=self.card.executor,
+            result_tokens=self.card.result_tokens,
         )
         place = RunKey.of(subject).step("result", call.agent, subject.step)
         written = await append(self.bus, place, result, wait=RECORD_SECONDS)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from trunkline.bus.append import EXPECTED_SEQUENCE, PublishAck
+from trunkline.bus.bounded import ANSWERS, ANSWERS_BYTES, bounded_bucket
 from trunkline.bus.fold import NO_MESSAGES
 from trunkline.bus.mailbox import status_of
 from trunkline.bus.objects import NOT_FOUND
@@ -45,9 +46,14 @@ class Bucket:
         self._bus = bus
         self._stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
-        self._max_bytes = max_bytes
+        self._config = bounded_bucket(name, max_bytes)
         self._wait = wait
         self._made = False
+
+    @classmethod
+    def answers(cls, bus: Bus) -> Bucket:
+        """The one that is declared with the platform's streams."""
+        return cls(bus, ANSWERS, max_bytes=ANSWERS_BYTES)
 
     async def get(self, key: str) -> Value | None:
         """As the nearest replica has it, which may lag behind."""
@@ -111,18 +117,7 @@ class Bucket:
     async def _make(self) -> None:
         if self._made:
             return
-        config = {
-            "name": self._stream,
-            "subjects": [f"{self._prefix}>"],
-            "storage": "file",
-            "max_msgs_per_subject": 1,
-            "max_bytes": self._max_bytes,
-            "discard": "old",
-            "allow_direct": True,
-            "allow_msg_ttl": True,
-            "allow_rollup_hdrs": True,
-        }
-        answer = await self._bus.api(f"STREAM.CREATE.{self._stream}", config, wait=self._wait)
+        answer = await self._bus.api(f"STREAM.CREATE.{self._stream}", self._config, wait=self._wait)
         error = answer.get("error")
         if error and error.get("err_code") != NAME_IN_USE:
             raise self._refused(error.get("description"))

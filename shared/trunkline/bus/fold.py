@@ -68,6 +68,16 @@ async def recorded(bus: Bus, subject: str) -> Event | None:
     return await read_event(bus, from_direct_get(reply))
 
 
+async def subject_at(bus: Bus, sequence: int) -> str:
+    """Of the message that stands there, as the stream's leader has it; empty when none does. Raises BusUnavailable."""
+    answer = await bus.api(f"STREAM.MSG.GET.{TRUNK}", {"seq": sequence})
+    if error := answer.get("error"):
+        if error.get("err_code") == NOT_FOUND:
+            return ""
+        raise BusUnavailable(f"The log cannot be read: {error.get('description')}.")
+    return str(answer["message"]["subject"])
+
+
 async def _read(bus: Bus, filters: Iterable[str]) -> list[StoredMessage]:
     body = orjson.dumps({"multi_last": list(filters)})
     replies, end = await bus.mailbox.collect(f"$JS.API.DIRECT.GET.{TRUNK}", body)

@@ -22,17 +22,17 @@ MARKS = "marks"
 
 
 class Mark(msgspec.Struct, frozen=True):
-    """Whoever reads the log that was created at `log` may begin behind `sequence`."""
+    """Whoever reads the log, or another stream, that was created at `log` may begin behind `sequence`."""
 
     sequence: int
     log: datetime
 
 
-async def read_mark(bus: Bus, reader: str) -> Mark:
+async def read_mark(bus: Bus, reader: str, stream: str = TRUNK) -> Mark:
     """When there is none that fits the log that is there now, its beginning: behind what was imported, which is work
     of another log. Raises BusUnavailable.
     """
-    info = await stream_info(bus, TRUNK)
+    info = await stream_info(bus, stream)
     nothing = Mark(info.imported_up_to, info.created)
     reply = await bus.mailbox.request(f"$JS.API.DIRECT.GET.KV_{MARKS}.$KV.{MARKS}.{reader}", b"")
     if status_of(reply) == NO_MESSAGES:

@@ -6,12 +6,22 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from trunkline.bus import advisories, registry
+from trunkline.bus.bounded import ANSWERS, ANSWERS_BYTES, bounded_bucket
 from trunkline.bus.consumers import said_differences
 from trunkline.bus.marks import MARKS
 from trunkline.bus.objects import BUCKET
 from trunkline.bus.streams import STREAM_NOT_FOUND, find_stream
 from trunkline.contracts.errors import BusUnavailable
-from trunkline.contracts.subjects import OPS, OPS_SUBJECTS, TIMERS, TIMERS_SUBJECTS, TRUNK, TRUNK_SUBJECTS
+from trunkline.contracts.subjects import (
+    BUDGET,
+    BUDGET_SUBJECTS,
+    OPS,
+    OPS_SUBJECTS,
+    TIMERS,
+    TIMERS_SUBJECTS,
+    TRUNK,
+    TRUNK_SUBJECTS,
+)
 
 if TYPE_CHECKING:
     from trunkline.bus.connection import Bus
@@ -20,6 +30,13 @@ NAME_IN_USE = 10058
 MAX_MESSAGE_BYTES = 1_000_000
 REGISTRY_MAX_AGE = 3600
 LETTERS_KNOWN_SECONDS = 24 * 3600
+BUDGETS = "budgets"
+COUNTED_SECONDS = 40 * 24 * 3600
+"""For so long a budget's counter is kept that does not move: longer than any month."""
+CLOSINGS_KNOWN_SECONDS = 20 * 60
+"""For so long the counters' stream knows that an amount has been settled: longer than a server keeps a connection from
+which it hears nothing, so nothing that comes late is counted twice.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +54,8 @@ def streams(replicas: int = 1) -> list[dict[str, Any]]:
     """Every stream as the server's API spells it.
 
     TRUNK keeps each subject's one message for ever: full means refused, never forgotten. OPS knows a
-    dead letter again for a day.
+    dead letter again for a day. BUDGET's last message under a subject bears its total, whatever is forgotten of the
+    others; such a stream can forget only what is old.
     """
     common = {"storage": "file", "num_replicas": replicas}
     return [
@@ -69,9 +87,21 @@ def streams(replicas: int = 1) -> list[dict[str, Any]]:
             "allow_direct": True,
             "max_msgs_per_subject": 1,
         },
+        common
+        | {
+            "name": BUDGET,
+            "subjects": [BUDGET_SUBJECTS],
+            "allow_msg_counter": True,
+            "allow_direct": True,
+            "max_age": COUNTED_SECONDS * 1_000_000_000,
+            "max_msgs_per_subject": 10_000,
+            "duplicate_window": CLOSINGS_KNOWN_SECONDS * 1_000_000_000,
+        },
         common | advisories.stream(),
         *(common | _bucket(name) for name in (registry.AGENTS, registry.TOOLS)),
         common | _bucket(MARKS, seconds=0),
+        common | _bucket(BUDGETS, seconds=0) | {"allow_msg_ttl": True},
+        common | bounded_bucket(ANSWERS, ANSWERS_BYTES),
         common | _object_store(BUCKET),
     ]
 

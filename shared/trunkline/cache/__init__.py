@@ -4,6 +4,7 @@ from trunkline.cache.cache import Cache, Store
 from trunkline.cache.entry import CacheKey, Entry, cache_key
 from trunkline.cache.memory import MemoryStore
 from trunkline.cache.on_bus import BusStore
+from trunkline.cache.opening import open_store
 from trunkline.cache.redis import RedisStore
 from trunkline.cache.single_flight import Served, SingleFlight
 
@@ -18,4 +19,5 @@ __all__ = [
     "SingleFlight",
     "Store",
     "cache_key",
+    "open_store",
 ]

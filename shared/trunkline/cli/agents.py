@@ -56,6 +56,7 @@ def _row(name: str, cards: list[Present[AgentCard]]) -> dict[str, Any]:
         "versions": sorted({each.card.version for each in cards if each.card.version}),
         "examples": len(first.examples),
         "generalist": first.generalist,
+        "hidden": first.hidden,
     }
 
 
@@ -68,7 +69,7 @@ def _show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         workers = str(row["workers"]) + (f" ({row['late']} late)" if row["late"] else "")
         cells: list[str | Text] = [
-            text((clean(row["agent"]), "name"), (" *" if row["generalist"] else "", "faint")),
+            text((clean(row["agent"]), "name"), (_mark(row), "faint")),
             text((workers, "warn" if row["late"] else "")),
             clean(row["model"]),
             str(row["examples"]),
@@ -80,6 +81,10 @@ def _show(rows: list[dict[str, Any]]) -> None:
     print_table(shown)
     if any(row["generalist"] for row in rows):
         out().print(text(("* takes what fits nobody else", "faint")))
+
+
+def _mark(row: dict[str, Any]) -> str:
+    return " (hidden)" if row["hidden"] else " *" if row["generalist"] else ""
 
 
 def _tools(names: list[str], *, most: int) -> str:

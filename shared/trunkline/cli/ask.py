@@ -23,11 +23,12 @@ def ask(
     question: Annotated[str, typer.Argument(help="What you want to know; - reads it from stdin.", show_default=False)],
     agent: Annotated[str, typer.Option("--agent", "-a", help="Skip the routing: this agent.")] = "",
     conversation: Annotated[str, typer.Option("--conversation", "-c", help="Go on with this conversation.")] = "",
-    user: Annotated[str, typer.Option("--user", "-u", help="Who asks.")] = "",
+    user: Annotated[str, typer.Option("--user", "-u", help="Who asks; else TRUNKLINE_USER.")] = "",
     timeout: Annotated[float, typer.Option(min=0.001, help="Seconds to wait; the run goes on regardless.")] = 300.0,
     deadline: Annotated[float, typer.Option(min=0, help="Seconds that the run may take; 0: as the platform says.")] = 0,
     order: Annotated[Order | None, typer.Option(help="While an earlier question of the conversation is open.")] = None,
     cancel_on_exit: Annotated[bool, typer.Option("--cancel-on-exit", help="Stop the run if we leave before.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="No answer that was given before will do.")] = False,
     run: Annotated[str, typer.Option(help="The run's id, so that asking again asks the same thing.")] = "",
     stream: Annotated[bool, typer.Option("--stream", help="With --json: a line for each step and text.")] = False,
     url: Url = "",
@@ -36,16 +37,17 @@ def ask(
     """Ask a question, and watch its run until the answer."""
     from trunkline.cli import question as asking
     from trunkline.cli.session import run as settled
-    from trunkline.contracts.ids import new_conversation_id, new_run_id
+    from trunkline.contracts.ids import new_run_id
 
     wanted = asking.Question(
         text=sys.stdin.read() if question == "-" else question,
         run=run or new_run_id(),
         agent=agent,
-        conversation=conversation or ("" if run else new_conversation_id()),
+        conversation=conversation,
+        again=bool(run),
         user=user,
         timeout=timedelta(seconds=timeout),
-        ways=ways_of(deadline, order, cancel_on_exit=cancel_on_exit),
+        ways=ways_of(deadline, order, cancel_on_exit=cancel_on_exit, fresh=fresh),
     ).checked()
     began = time.monotonic()
     try:
@@ -62,13 +64,15 @@ def ask(
 
 async def asked(question: Question, url: str, view: View) -> Answered:
     """The answer, over a connection of its own."""
+    from dataclasses import replace
+
     from trunkline.cli.question import put
     from trunkline.cli.session import on_trunkline
     from trunkline.cli.settings import CliSettings
 
     settings = CliSettings.load()
     async with on_trunkline(url) as bus:
-        return await put(bus, settings.tenant, question, view)
+        return await put(bus, settings.tenant, replace(question, user=question.user or settings.user), view)
 
 
 def view_for(*, as_json: bool, stream: bool = False) -> View:
@@ -118,7 +122,7 @@ def footer(answered: Answered, seconds: float, *, as_json: bool) -> None:
     say(err(), text((" · ".join(parts), "faint")))
 
 
-def ways_of(deadline: float, order: Order | None, *, cancel_on_exit: bool) -> Ways:
+def ways_of(deadline: float, order: Order | None, *, cancel_on_exit: bool, fresh: bool = False) -> Ways:
     from trunkline.client import Ways
 
     ways = Ways(on_disconnect="cancel" if cancel_on_exit else "continue")
@@ -126,6 +130,8 @@ def ways_of(deadline: float, order: Order | None, *, cancel_on_exit: bool) -> Wa
         ways["deadline"] = deadline
     if order:
         ways["order"] = order
+    if fresh:
+        ways["fresh"] = True
     return ways
 
 

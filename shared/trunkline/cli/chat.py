@@ -22,7 +22,7 @@ LEAVE = ("/exit", "/quit")
 def chat(
     agent: Annotated[str, typer.Option("--agent", "-a", help="Speak with this agent only.")] = "",
     conversation: Annotated[str, typer.Option("--conversation", "-c", help="Go on with this conversation.")] = "",
-    user: Annotated[str, typer.Option("--user", "-u", help="Who speaks.")] = "",
+    user: Annotated[str, typer.Option("--user", "-u", help="Who speaks; else TRUNKLINE_USER.")] = "",
     url: Url = "",
     as_json: Json = False,
 ) -> None:

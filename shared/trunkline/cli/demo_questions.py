@@ -25,7 +25,7 @@ class DemoQuestion:
 
 
 QUESTIONS = (
-    DemoQuestion("routed by its meaning, answered with a tool", "What does the oak table cost?", ("890",)),
+    DemoQuestion("routed by its meaning, answered with a tool", "What is the price of the oak table?", ("890",)),
     DemoQuestion("another agent", "What is the status of invoice 1042?", ("paid",)),
     DemoQuestion(
         "a tool with an effect: recorded before it begins, never run twice",

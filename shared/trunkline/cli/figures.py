@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
+LEAST = Decimal("0.000001")
+"""US dollars; what is less is said to be so, and not to be nothing."""
 SHORT = 18
 """Characters of a run id: its milliseconds (13) and the first random bits. Still a prefix that `show` finds."""
 
@@ -32,17 +34,22 @@ def span(seconds: float) -> str:
 
 
 def dollars(cost: str | None, *, known: bool = True) -> str:
-    """Cents for large sums, millionths for small ones; `> ` when part of it is not known, `?` when nothing is."""
+    """Cents for large sums, millionths for small ones, and no less; `> ` when part of it is not known, `?` when nothing
+    is.
+    """
     if cost is None:
         return "?"
     try:
         amount = Decimal(cost)
     except InvalidOperation:
         return "?"
-    if not known and not amount:
+    if not amount.is_finite() or (not known and not amount):
         return "?"
+    if known and 0 < amount < LEAST:
+        return f"< ${LEAST:f}"
     places = 2 if abs(amount) >= 1 else 4 if abs(amount) >= Decimal("0.01") else 6
-    shown = f"${amount:,.{places}f}" if amount else "$0"
+    sign = "-" if amount < 0 else ""
+    shown = f"{sign}${abs(amount):,.{places}f}" if amount else "$0"
     return shown if known else f"> {shown}"
 
 

@@ -22,6 +22,7 @@ class Amounts(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     cost: str = "0"
     cost_known: bool = True
+    saved: str = "0"
 
 
 class Stages(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +48,8 @@ class RunSummary(msgspec.Struct, frozen=True, kw_only=True):
     route_confidence: float | None = None
     route_source: str | None = None
     cancelled_by: str | None = None
+    source: str = ""
+    budget: str = ""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,6 +61,8 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     duration_ms: float | None = None
     ended_by: int | None = None
     problem: str | None = None
+    what: str = ""
+    data: dict[str, Any] = {}
 
 
 class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +74,7 @@ class ModelCall(msgspec.Struct, frozen=True, kw_only=True):
     output_tokens: int = 0
     cost: str | None = None
     cost_known: bool = False
+    source: str = ""
     error: str | None = None
 
 
@@ -125,6 +131,14 @@ class Percentiles(msgspec.Struct, frozen=True, kw_only=True):
     p95_ms: float | None = None
 
 
+class Lever(msgspec.Struct, frozen=True, kw_only=True):
+    lever: str
+    times: int = 0
+    saved: str = "0"
+    unknown: int = 0
+    tokens: int = 0
+
+
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
     sequence: int = 0
     events: int = 0
@@ -136,7 +150,31 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     agents: tuple[AgentTotals, ...] = ()
     models: tuple[ModelTotals, ...] = ()
     tools: tuple[ToolTotals, ...] = ()
+    levers: tuple[Lever, ...] = ()
     stages: dict[str, Percentiles] = {}
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    cost: str = "0"
+    calls: int = 0
+    unknown: int = 0
+    open: int = 0
+    held: str = "0"
+
+
+class Spender(msgspec.Struct, frozen=True, kw_only=True):
+    key: str
+    spent: Spending = Spending()
+
+
+class Spend(msgspec.Struct, frozen=True, kw_only=True):
+    by: str
+    total: Spending = Spending()
+    spenders: tuple[Spender, ...] = ()
+    others: int = 0
+    rest: str = "0"
+    saved: str = "0"
+    levers: tuple[Lever, ...] = ()
 
 
 def read(value: Any, type_: type[T]) -> T:  # any JSON value

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from trunkline.cli.console import clean, text
 from trunkline.cli.figures import clock, count, duration, short
+from trunkline.cli.note_words import words
 from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.errors import WireViolation
 from trunkline.contracts.ids import tool_name
@@ -94,6 +95,8 @@ def _outcome(fact: Fact) -> str:
     match fact:
         case Model(error=error) | Result(error=error) | Answer(error=error) if error:
             return f"failed: {error.message}"
+        case Model(source="cache"):
+            return "given before, nobody was asked"
         case Model(usage=usage, calls=calls, latency_ms=latency):
             wants = f", calls {', '.join(call.tool for call in calls)}" if calls else ""
             return f"{duration(latency)}, {count(usage.input_tokens)} in, {count(usage.output_tokens)} out{wants}"
@@ -101,8 +104,8 @@ def _outcome(fact: Fact) -> str:
             return f"{tool_name(tool)} in {duration(took)}: {_json(value)}"
         case Result(run=run, value=value):
             return f"run {short(run)}: {_json(value)}" if run else _json(value)
-        case Answer(text=said):
-            return said
+        case Answer(text=said, source=source):
+            return f"(given before) {said}" if source == "cache" else said
     return ""
 
 
@@ -121,9 +124,11 @@ def _decision(fact: Fact) -> str:
 def _remark(fact: Fact) -> str:
     match fact:
         case Note(what=what, data=data):
-            return f"{what} {_json(data)}" if data else what
-        case Feedback(verdict=verdict, comment=comment):
-            return f"{verdict:+d} {comment}".strip()
+            said = words(what, data)
+            return f"{what}: {said}" if said else f"{what} {_json(data)}" if data else what
+        case Feedback(verdict=verdict, agent=agent, comment=comment):
+            better = f"{agent} should have answered" if agent else ""
+            return " ".join(filter(None, [f"{verdict:+d}", better, comment]))
     return ""
 
 

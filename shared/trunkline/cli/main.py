@@ -20,12 +20,13 @@ OPERATE = "Operate"
 @dataclass(frozen=True, slots=True)
 class Command:
     """`name` as it is typed; with a space, the first word is a group, which may be a command itself. `where` is
-    `module:function`.
+    `module:function`. `amounts`: it takes some, so that what begins with a minus is no option.
     """
 
     panel: str
     name: str
     where: str
+    amounts: bool = False
 
 
 COMMANDS = (
@@ -37,6 +38,7 @@ COMMANDS = (
     Command(ASK, "chat", "chat:chat"),
     Command(ASK, "cancel", "cancel:cancel"),
     Command(ASK, "route", "route:route"),
+    Command(ASK, "feedback", "feedback:feedback"),
     Command(LOOK, "status", "status:status"),
     Command(LOOK, "agents", "agents:agents"),
     Command(LOOK, "tools", "tools:tools"),
@@ -44,6 +46,7 @@ COMMANDS = (
     Command(LOOK, "show", "show:show"),
     Command(LOOK, "replay", "replay:replay"),
     Command(LOOK, "totals", "totals:totals"),
+    Command(LOOK, "spend", "spend:spend"),
     Command(LOOK, "events", "events:events"),
     Command(LOOK, "events import", "events_import:import_events"),
     Command(OPERATE, "approvals", "approvals:approvals"),
@@ -53,6 +56,10 @@ COMMANDS = (
     Command(OPERATE, "doubts done", "doubts:done"),
     Command(OPERATE, "doubts not-done", "doubts:not_done"),
     Command(OPERATE, "doubts retry", "doubts:retry"),
+    Command(OPERATE, "budget show", "budget:show"),
+    Command(OPERATE, "budget set", "budget:set_limit", amounts=True),
+    Command(OPERATE, "budget top-up", "budget:top_up", amounts=True),
+    Command(OPERATE, "router backtest", "backtest:backtest"),
     Command(OPERATE, "provision", "provision:provision"),
     Command(OPERATE, "asyncapi", "asyncapi:asyncapi"),
     Command(OPERATE, "ledger rebuild", "ledger:rebuild"),
@@ -63,6 +70,8 @@ COMMANDS = (
 )
 GROUPS = {
     "new": (RUN, "Begin something from a template."),
+    "budget": (OPERATE, "What may be spent: see how the budgets stand, set limits, allow more for now."),
+    "router": (OPERATE, "Try out how questions are routed."),
     "ledger": (OPERATE, "The ledger's own affairs."),
     "dead": (OPERATE, "Messages that nobody could handle: look at them, ask again, drop them."),
 }
@@ -97,7 +106,8 @@ def assembled() -> typer.Typer:
         if group and group not in groups:
             groups[group] = _group(app, group)
         parent, panel = (groups[group], None) if group else (app, command.panel)
-        parent.command(leaf, rich_help_panel=panel)(called)
+        settings = {"ignore_unknown_options": True} if command.amounts else None
+        parent.command(leaf, rich_help_panel=panel, context_settings=settings)(called)
     app.command("version", hidden=True)(version)
     return app
 

@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is asked, and of whom. An empty `conversation` is that of the `run`, which was asked for before."""
+    """What is asked, and of whom. An empty `conversation` is a new one, or, when the `run` may have been asked for
+    before (`again`), that of the run.
+    """
 
     text: str
     run: str
+    again: bool = False
     agent: str = ""
     conversation: str = ""
     user: str = ""
@@ -44,7 +47,9 @@ class Question:
 async def put(bus: Bus, tenant: str, question: Question, view: View) -> Answered:
     """The answer, or the failure that was recorded in its place. Raises DeadlinePassed, BusUnavailable."""
     client = Client(bus, user=question.user, tenant=tenant)
-    conversation = question.conversation or await _conversation_of(bus, question.run)
+    conversation = question.conversation
+    if question.again and not conversation:
+        conversation = await _conversation_of(bus, question.run)
     with view:
         asking = client.stream(
             question.text,

@@ -12,6 +12,8 @@ from trunkline.cli.options import Json, Url
 if TYPE_CHECKING:
     from trunkline.cli.ledger_json import RunSummary
 
+REMARKS = {"refused": "over budget", "cheaper": "cheaper model", "budget_warning": "near a budget"}
+"""Of what a limit did to a run."""
 STYLES = {"answered": "good", "failed": "bad", "cancelled": "warn", "running": "name"}
 
 
@@ -54,6 +56,15 @@ def runs(
         err().print(text(("No such runs.", "faint")))
 
 
+def remark(summary: RunSummary) -> str:
+    """What is worth knowing of how a run went, in two or three words."""
+    if summary.source == "cache":
+        return "given before"
+    if summary.budget == "refused" and summary.status == "answered":
+        return "once over budget"
+    return REMARKS.get(summary.budget, "")
+
+
 async def asked_of_ledger(url: str, what: str, **parameters: Any) -> Any:  # any JSON value
     """Raises NotFound, CallerMistake, BusUnavailable."""
     from trunkline.cli.session import on_trunkline
@@ -77,7 +88,10 @@ def _show(found: list[RunSummary]) -> None:
             text((short(each.run)[:9], "faint"), short(each.run)[9:]),
             text((ago(each.started_at), "faint")),
             text((clean(each.agent) or "–", "name")),
-            text((clean(each.status), STYLES.get(each.status, ""))),
+            text(
+                (clean(each.status), STYLES.get(each.status, "")),
+                (f", {said}" if (said := remark(each)) else "", "faint"),
+            ),
             duration(each.stages.total_ms),
             *([cost] if wide else []),
             text(("↳ " if each.parent else "", "faint"), question),

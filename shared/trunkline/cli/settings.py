@@ -1,5 +1,7 @@
 """What the command line is told by its environment."""
 
+from pathlib import Path
+
 from pydantic import AliasChoices, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -14,6 +16,7 @@ class CliSettings(BaseSettings):
 
     nats_url: str = Field("nats://127.0.0.1:4222", validation_alias=AliasChoices("NATS_URL", "TRUNKLINE_NATS_URL"))
     tenant: str = DEFAULT_TENANT
+    config: Path | None = Field(None, description="The platform's settings file; else trunkline.toml, if there is one.")
     user: str = Field("", description="Who asks, when --user does not say it.")
     bus_patience: float = Field(2.0, gt=0, description="Seconds within which the bus must answer.")
     debug: bool = Field(False, description="Errors end with their traceback.")

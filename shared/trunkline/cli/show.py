@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from trunkline.cli.ledger_json import RunDetail, RunSummary
-    from trunkline.contracts.messages import Answer
+    from trunkline.contracts.messages import Answer, Feedback
 
 STYLES = {"answered": "good", "failed": "bad", "cancelled": "warn", "running": "name"}
 WIDEST = 140
@@ -38,19 +38,34 @@ def show(
     if as_json:
         print_json(found)
     else:
-        _show(read(found, RunDetail), settled(_answer(url, found["summary"]["run"])))
+        answer, verdicts = settled(_said_at_last(url, found["summary"]["run"]))
+        _show(read(found, RunDetail), answer)
+        for verdict in verdicts:
+            _say(*_verdict(verdict))
 
 
-async def _answer(url: str, run: str) -> Answer | None:
-    """The ledger knows that the run was answered, or the failure's code; what was said stands on the log."""
+async def _said_at_last(url: str, run: str) -> tuple[Answer | None, list[Feedback]]:
+    """The ledger knows that the run was answered, or the failure's code; what was said stands on the log. And each
+    user's last word on it.
+    """
     from trunkline.bus import fold
     from trunkline.cli.session import on_trunkline
-    from trunkline.contracts.messages import Answer
+    from trunkline.contracts.messages import Answer, Feedback
     from trunkline.contracts.subjects import CLIENT, filter_of
 
     async with on_trunkline(url) as bus:
-        events = await fold(bus, filter_of(run=run, kind="answer", name=CLIENT))
-    return next((event.fact for event in events if isinstance(event.fact, Answer)), None)
+        events = await fold(bus, filter_of(run=run, kind="answer", name=CLIENT), filter_of(run=run, kind="feedback"))
+    answer = next((event.fact for event in events if isinstance(event.fact, Answer)), None)
+    verdicts = {event.fact.by: event.fact for event in events if isinstance(event.fact, Feedback)}
+    return answer, list(verdicts.values())
+
+
+def _verdict(said: Feedback) -> tuple[str, str, str]:
+    """Its mark, that one's style, and the words."""
+    mark, style, word = {1: ("+", "good", "good"), -1: ("-", "bad", "bad")}.get(said.verdict, ("±", "faint", "neutral"))
+    better = f"{said.agent} should have answered" if said.agent else ""
+    whose = f"{word}, says {said.by or 'whoever asked'}"
+    return mark, style, ": ".join(filter(None, [whose, better, said.comment]))
 
 
 def _show(detail: RunDetail, answer: Answer | None) -> None:
@@ -89,6 +104,7 @@ def _say(mark: str, style: str, said: str) -> None:
 def _headline(summary: RunSummary) -> Text:
     from trunkline.cli.console import clean, text
     from trunkline.cli.figures import count, counted, dollars, duration
+    from trunkline.cli.runs import remark
 
     total = summary.total
     facts = [
@@ -98,9 +114,15 @@ def _headline(summary: RunSummary) -> Text:
         f"{count(total.input_tokens)} + {count(total.output_tokens)} tokens",
         dollars(total.cost, known=total.cost_known),
     ]
+    facts += [f"{dollars(total.saved)} saved"] if total.saved != "0" else []
     facts += [counted(total.takeovers, "takeover")] if total.takeovers else []
     status = (clean(summary.status), STYLES.get(summary.status, ""))
-    return text(status, _whose(summary), ("  " + " · ".join(facts), "faint"))
+    return text(
+        status,
+        _whose(summary),
+        (f", {said}" if (said := remark(summary)) else "", "warn"),
+        ("  " + " · ".join(facts), "faint"),
+    )
 
 
 def _whose(summary: RunSummary) -> Text:

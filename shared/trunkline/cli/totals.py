@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +10,11 @@ import typer
 from trunkline.cli.options import Json, Url
 
 if TYPE_CHECKING:
-    from trunkline.cli.ledger_json import Totals
+    from collections.abc import Sequence
+
+    from rich.text import Text
+
+    from trunkline.cli.ledger_json import Lever, Totals
 
 STAGES = {
     "route": "until routed",
@@ -56,6 +61,7 @@ def _show(found: Totals) -> None:
 
 
 def _headline(found: Totals) -> None:
+    from trunkline.cli.bars import labelled
     from trunkline.cli.console import clean, out, say, text
     from trunkline.cli.figures import count, counted, dollars
 
@@ -69,6 +75,22 @@ def _headline(found: Totals) -> None:
         text((counted(found.runs, "run"), "head"), f"  {by_status}" if by_status else "", "  ", (spent, "head"))
     )
     say(out(), text((" · ".join(parts), "faint")))
+    if found.levers:
+        labelled("saved", saved_line(found.amounts.saved, found.levers))
+
+
+def saved_line(saved: str, levers: Sequence[Lever]) -> Text:
+    """How much, and by what."""
+    from trunkline.cli.console import clean, text
+    from trunkline.cli.figures import count, dollars
+    from trunkline.cli.note_words import lever_words
+
+    each = [
+        f"{dollars(lever.saved) if lever.unknown < lever.times else f'{count(lever.tokens)} tokens'} "
+        f"{clean(lever_words(lever.lever))} ({count(lever.times)}×)"
+        for lever in sorted(levers, key=lambda lever: -Decimal(lever.saved))
+    ]
+    return text((dollars(saved), "good"), ("  " + " · ".join(each), "faint"))
 
 
 def _agents(found: Totals) -> None:

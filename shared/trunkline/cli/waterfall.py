@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from trunkline.cli.figures import count, dollars, duration
+from trunkline.cli.note_words import bad, words
 from trunkline.contracts.attempts import attempt_of
 from trunkline.contracts.ids import tool_name
 
@@ -125,9 +126,9 @@ def _said(step: Step, detail: RunDetail) -> tuple[str, bool]:
         case "task":
             return _of_route(detail.summary), False
         case "answer":
-            return (detail.summary.failure or "", detail.summary.failure is not None)
+            return _of_answer(detail.summary)
         case "note":
-            return _of_note(step.step), False
+            return words(step.what, step.data) or _of_note(step.step), bad(step.what)
     return "", step.kind == "cancel"
 
 
@@ -141,6 +142,11 @@ def _model_call(step: Step, detail: RunDetail) -> ModelCall | None:
 def _of_model(call: ModelCall | None) -> tuple[str, bool]:
     if call is None:
         return "", False
+    if call.source == "cache":
+        return f"given before, nobody was asked · {call.model}", False
+    if call.outcome == "unused":
+        paid = dollars(call.cost, known=call.cost_known)
+        return f"{paid} · {call.model} · unused: another attempt's reply was there first", True
     if call.outcome == "lost":
         return f"{call.model} · lost: paid, and nothing came back", True
     if call.error:
@@ -157,6 +163,12 @@ def _of_tool(call: ToolCallView | None) -> tuple[str, bool]:
     ran = f"ran {duration(call.duration_ms)}" if call.duration_ms else call.status
     parts = [ran, call.isolation, f"{call.verdict} by {call.decided_by}" if call.verdict else "", call.error or ""]
     return " · ".join(filter(None, parts)), call.status in ("failed", "lost")
+
+
+def _of_answer(summary: RunSummary) -> tuple[str, bool]:
+    if summary.failure is not None:
+        return summary.failure, True
+    return ("given before, nobody was asked" if summary.source == "cache" else ""), False
 
 
 def _of_note(step: str) -> str:

@@ -14,6 +14,7 @@ import msgspec
 from trunkline.bus import Bus, append, fold
 from trunkline.bus.provision import provisioned
 from trunkline.bus.streams import stream_info
+from trunkline.client.feedback import give_feedback
 from trunkline.client.progress import Answered, StreamItem
 from trunkline.client.watch import answer_of, watch
 from trunkline.client.ways import Ways, seconds_of
@@ -119,7 +120,14 @@ class Client:
         """What asks, once somebody listens for the answer. Raises InvalidQuestion."""
         if not text.strip():
             raise InvalidQuestion("The question is empty.", "Write what you want to know.")
-        request = Request(text=text, user=self.user, agent=agent, first=first, order=ways.get("order", ""))
+        request = Request(
+            text=text,
+            user=self.user,
+            agent=agent,
+            first=first,
+            order=ways.get("order", ""),
+            fresh=ways.get("fresh", False),
+        )
         deadline = ways.get("deadline")
 
         async def publish() -> None:
@@ -175,10 +183,14 @@ class Client:
         await append(self.bus, key.cancel, Cancel(by=self.user, reason=reason))
         return key
 
-    async def feedback(self, reply: Reply, verdict: int, comment: str = "") -> None:
-        """-1, 0 or 1."""
-        key = RunKey.checked(reply.run, reply.conversation, self.tenant)
-        await append(self.bus, key.step("feedback", "ledger"), Feedback(verdict=verdict, comment=comment, by=self.user))
+    async def feedback(self, reply: Reply | str, verdict: int, comment: str = "", *, agent: str = "") -> None:
+        """-1, 0 or 1, of a reply or of a run's answer; the last word counts. `agent`: who should have answered.
+
+        Raises InvalidArguments, NotFound, UnknownAgent, CallerMistake, BusUnavailable.
+        """
+        run = reply if isinstance(reply, str) else reply.run
+        said = Feedback(verdict=verdict, agent=agent, comment=comment, by=self.user)
+        await give_feedback(self.bus, self.tenant, run, said)
 
 
 def failed(failure: Failure, run: str) -> RunFailed:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from trunkline.contracts.attempts import call_name
 from trunkline.contracts.dialog import ToolCall
+from trunkline.contracts.errors import OverBudget, UnknownPrice
 from trunkline.contracts.ids import tool_name
 from trunkline.contracts.messages import (
     Approval,
@@ -27,6 +28,8 @@ from trunkline.contracts.subjects import TIMER, Subject
 from trunkline.run.loop import ASK
 
 SHOWN_ARGUMENTS = 100
+NOT_ASKED = frozenset({OverBudget.code, UnknownPrice.code})
+"""Failures of which no model knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ def _sentence(name: str, fact: Fact) -> str:
             return f"{name} takes it{_why(route)}"
         case Prompt(attempt=attempt):
             return f"{name} thinks" if attempt == 1 else ""
-        case Model(error=Failure() as error):
-            return f"the model failed: {error.message}"
+        case Model(error=Failure(code=code, message=message)):
+            return message if code in NOT_ASKED else f"the model failed: {message}"
         case Model(calls=calls):
             return _asks(calls)
         case Call():
@@ -105,7 +108,34 @@ def _sentence(name: str, fact: Fact) -> str:
         case Result():
             return _came(fact)
         case Note(what=what, data=data):
-            return _remark(name, what, data)
+            return _remark(name, what, data) or _of_budgets(what, data) or _of_answers(what, data)
+    return ""
+
+
+def _of_budgets(what: str, data: Mapping[str, object]) -> str:
+    match what:
+        case "cheaper":
+            return f"{data.get('message', 'It is too dear.')} {data.get('model', 'another model')} is asked instead."
+        case "budget_warning":
+            return f"most of {_budget(data)} is spent or held back: ${data.get('spent')} of ${data.get('limit')}"
+    return ""
+
+
+def _budget(data: Mapping[str, object]) -> str:
+    owner, _, window = str(data.get("kind", "")).partition("-")
+    if not window:
+        return f"the budget of this {owner}"
+    return f"the budget of {owner} {data.get('who')} for {'today' if window == 'day' else f'this {window}'}"
+
+
+def _of_answers(what: str, data: Mapping[str, object]) -> str:
+    match what, data.get("lever"):
+        case "waiting_for_same", _:
+            return "waits for the answer to the same question"
+        case "saving", "answer_cache":
+            return "was answered before"
+        case "saving", "alike_cache":
+            return "a question like it was answered before"
     return ""
 
 
@@ -114,6 +144,8 @@ def _remark(name: str, what: str, data: Mapping[str, object]) -> str:
     match what:
         case "waiting":
             return "waits for the earlier question"
+        case "classify":
+            return f"asks {data.get('model', 'a model')} who is to answer"
         case "reconciled":
             return (
                 f"{data.get('tool', 'a tool')} had{'' if data.get('done') else ' not'} done its work before it was lost"
@@ -124,6 +156,10 @@ def _remark(name: str, what: str, data: Mapping[str, object]) -> str:
             return f"{why} It is asked again."
         case "fallback":
             return f"{why} {data.get('next', 'another model')} is asked instead."
+        case "escalated":
+            return f"the small model's answer did not pass; the {data.get('to', 'large')} one is asked"
+        case "kept":
+            return f"the small model's answer stands, though it did not pass: {data.get('why', 'over budget')}"
         case "fallback_answer":
             return f"{name} cannot answer itself: {data.get('why', 'its model failed')}"
     return ""
@@ -131,8 +167,12 @@ def _remark(name: str, what: str, data: Mapping[str, object]) -> str:
 
 def _why(route: Route) -> str:
     match route.source:
-        case "only_agent" | "asked_for":
+        case "only_agent" | "asked_for" | "conversation" | "greeting":
             return ""
+        case "example":
+            return " (one of its examples)"
+        case "several":
+            return " (several questions)"
         case "fallback":
             return " (fits nobody else)"
     return f" ({route.source}, {route.confidence:.0%} sure)"

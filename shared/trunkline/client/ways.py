@@ -12,12 +12,13 @@ class Ways(TypedDict, total=False):
     `deadline`: how long the run may take, a number being seconds; it is ended then, whoever still waits. Else the
     platform's own limit holds. `order`: while an earlier question of the conversation has no answer, this one waits
     (`queue`), goes ahead (`parallel`), or takes its place (`replace`). `on_disconnect`: what becomes of the run when
-    whoever asked leaves before the answer.
+    whoever asked leaves before the answer. `fresh`: an answer that was given before will not do.
     """
 
     deadline: timedelta | float
     order: Literal["queue", "parallel", "replace"]
     on_disconnect: Literal["continue", "cancel"]
+    fresh: bool
 
 
 def seconds_of(time: timedelta | float) -> float:

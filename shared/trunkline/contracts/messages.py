@@ -41,13 +41,14 @@ class Request(Fact, frozen=True, kw_only=True, tag="request"):
     """A user asks. Sent by a client, once per run; `agent` skips the routing. `first`: the conversation begins here,
     so that nobody need look for what was said before. `order`: what to do while an earlier question of the
     conversation is not answered, unless the router's own setting shall decide. `deadline`, by the server's clock: when
-    the run has to have ended; else the router sets one.
+    the run has to have ended; else the router sets one. `fresh`: no answer that was given before will do.
     """
 
     text: str
     user: str = ""
     agent: str = ""
     first: bool = False
+    fresh: bool = False
     order: Literal["", "queue", "parallel", "replace"] = ""
     deadline: datetime | None = None
     metadata: dict[str, str] = {}
@@ -80,11 +81,14 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Why this agent: `confidence` from 0 to 1, `source` the rule or classifier that decided."""
+    """Why this agent: `confidence` from 0 to 1, `source` the rule or classifier that decided. `difficulty`, from 0 to
+    1, of a question whose agent leaves the tier of its models to the router.
+    """
 
     confidence: float = 1.0
     source: str = "direct"
     scores: dict[str, float] = {}
+    difficulty: float | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -126,11 +130,11 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     sequence, and how often it had been delivered; only a later delivery of it may open the next attempt, or the one
     that opened this attempt and recorded its failure.
 
-    What the model is told: all that it was told at step `base`; or, from the beginning, `head` and the conversation's
-    first `history` messages; then `said`.
+    What the model is told: all that it was told at step `base`; or, from the beginning, `head`, then `opening` and of
+    the conversation's first `history` messages those behind the first `skipped`; then `said`.
 
     `reserved`: the most that it may cost, US dollars as an exact decimal, held back in each of the budgets `limits`;
-    empty when it is free, or when nothing limits it.
+    empty when it is free, or when nothing limits it; 0 when it is certainly not made.
     """
 
     model: str
@@ -144,6 +148,8 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     limits: tuple[str, ...] = ()
     head: Head | None = None
     base: str = ""
+    opening: tuple[Message, ...] = ()
+    skipped: int = 0
     history: int = 0
     said: tuple[Message, ...] = ()
 
@@ -230,7 +236,8 @@ class Resources(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Result(Fact, frozen=True, kw_only=True, tag="result"):
     """A call, a delegated run or a timer came to its end. For a delegated run, `agent` did it and `tool` is empty;
-    `cost` is what that run's answer says it cost, and `reusable` as there.
+    `cost` is what that run's answer says it cost, and `reusable` as there. `result_tokens`: how much of the value a
+    model is told at most, where the tool says so.
     """
 
     tool: str = ""
@@ -242,6 +249,7 @@ class Result(Fact, frozen=True, kw_only=True, tag="result"):
     error: Failure | None = None
     cost: str = ""
     reusable: bool = False
+    result_tokens: int = 0
     duration_ms: float = 0.0
     resources: Resources = Resources()
     isolation: str = ""

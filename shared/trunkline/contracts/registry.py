@@ -9,6 +9,8 @@ from trunkline.contracts.dialog import ToolSpec
 Effect = Literal["read", "write"]
 Reuse = Literal["private", "shared", "off"]
 """Who gets an answer again that was given to somebody: the same user, everybody of the tenant, nobody."""
+TOGETHER = "together"
+"""The hidden agent that gets a request with questions for several agents, and asks each of them."""
 
 
 class AgentCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -35,7 +37,8 @@ class ToolCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One tool as one executor offers it: its schema and its declared powers.
 
     `timeout_seconds` is for one try, of which there are `retries` more at most; `reconcile_seconds` is for its
-    reconcile function, and 0 when it has none.
+    reconcile function, and 0 when it has none. `cacheable`: an answer that its results went into may be given again.
+    `result_tokens`: how much of a result a model is told at most; 0 leaves that to the agent.
     """
 
     tool: str
@@ -45,6 +48,8 @@ class ToolCard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     effect: Effect = "read"
     idempotent: bool = False
     approve: bool = False
+    cacheable: bool = False
+    result_tokens: int = 0
     timeout_seconds: float = 30.0
     retries: int = 0
     reconcile_seconds: float = 0.0

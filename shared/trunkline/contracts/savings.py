@@ -14,6 +14,13 @@ of a prompt that were left out.
 """
 
 
+def saving_step(lever: Lever) -> str:
+    """Under which a run's saving is noted: one per lever."""
+    return f"saving-{lever}"
+
+
 def saving(lever: Lever, *, cost: str = "", tokens: int = 0, **more: Any) -> Note:  # any JSON values
-    """`cost`: US dollars as an exact decimal, where it is known; `tokens`: an estimate of those that were not sent."""
+    """`cost`: US dollars as an exact decimal, where it is known; `tokens`: an estimate of those that were not sent.
+    With `extra`, as much was spent on top instead, for it was tried in vain.
+    """
     return Note(what=SAVING, data={"lever": lever, "cost": cost, "tokens": tokens, **more})

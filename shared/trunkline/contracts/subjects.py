@@ -37,11 +37,17 @@ OPS_SUBJECTS = "ops.>"
 DEAD_LETTERS = "ops.dead.*"
 TIMERS = "TIMERS"
 TIMERS_SUBJECTS = "timer.>"
+BUDGET = "BUDGET"
+BUDGET_SUBJECTS = "budget.>"
 ROUTER = "router"
 CLIENT = "client"
 TIMER = "timer"
 EVERYBODY = "all"
 FIRST = StepName("0")
+SUMMARY = StepName("summary")
+"""The note that sums up what a conversation had been before."""
+TOOLS_SAVED = StepName("saving-tools")
+"""The note of the tools that a run's models were not told of, and of those that it used."""
 IMPORTED_SUBJECTS = "import.>"
 """Under which a log takes what is imported, and nobody else publishes."""
 PLACEHOLDER = "placeholder"
@@ -130,9 +136,15 @@ class RunKey:
         return f"{prefix}.request.>", f"{prefix}.answer.{CLIENT}.>"
 
     @property
+    def remarks(self) -> tuple[str, str]:
+        """What agents noted in the conversation for the questions after theirs."""
+        prefix = f"trunk.{self.tenant}.{self.conversation}.*.note.*"
+        return f"{prefix}.{SUMMARY}", f"{prefix}.{TOOLS_SAVED}"
+
+    @property
     def around(self) -> tuple[str, ...]:
-        """What else a run's record needs: the conversation's questions, answers, and delegated tasks."""
-        return (*self.history, f"trunk.{self.tenant}.{self.conversation}.*.task.>")
+        """What else a run's record needs: the conversation's questions, answers, delegated tasks, and remarks."""
+        return (*self.history, f"trunk.{self.tenant}.{self.conversation}.*.task.>", *self.remarks)
 
     @property
     def live(self) -> str:
@@ -200,6 +212,11 @@ def health(service: str) -> str:
 def query(service: str, what: str) -> str:
     """Core NATS request to a service's read side."""
     return f"query.{checked_token(service, 'service')}.{checked_token(what, 'query')}"
+
+
+def budget_counter(tenant: str, kind: str, window: str, who: str) -> str:
+    """Counts what is spent of a budget; `-` where it has no window. `who` is a token that stands for a name."""
+    return f"budget.{tenant}.{kind}.{window}.{who}"
 
 
 def timer_set(key: RunKey, name: str, step: str) -> str:

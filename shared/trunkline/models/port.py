@@ -20,3 +20,8 @@ class ModelClient(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+def is_offline(model: str) -> bool:
+    """Whether it is the built-in model, which stands for a tier where nobody has named one, and knows nothing."""
+    return model.partition(":")[0] == "offline"

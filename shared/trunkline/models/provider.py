@@ -69,7 +69,7 @@ async def _read(model: Model, where: Endpoint, query: ModelQuery, on_text: OnTex
 async def _stream(model: Model, where: Endpoint, query: ModelQuery) -> AsyncGenerator[str | ModelReply, None]:
     """The texts as they come, then the reply."""
     try:
-        async with aclosing(_pieces(model, query, where.provider)) as pieces:
+        async with aclosing(_pieces(model, query, where)) as pieces:
             async for piece in pieces:
                 yield piece
     except TrunklineError:
@@ -79,11 +79,11 @@ async def _stream(model: Model, where: Endpoint, query: ModelQuery) -> AsyncGene
         raise translated(error, query.model, where) from None
 
 
-async def _pieces(model: Model, query: ModelQuery, provider: str) -> AsyncGenerator[str | ModelReply, None]:
+async def _pieces(model: Model, query: ModelQuery, where: Endpoint) -> AsyncGenerator[str | ModelReply, None]:
     async with model_request_stream(
         model,
         to_wire(query),
-        model_settings=call_settings(query),
+        model_settings=call_settings(query, where.dialect),
         model_request_parameters=parameters(query.tools),
         instrument=False,
     ) as stream:
@@ -92,7 +92,7 @@ async def _pieces(model: Model, query: ModelQuery, provider: str) -> AsyncGenera
         response = stream.get()
     if response.state != "complete" or not finish(response) or finish(response) == "error":
         raise cut_short(query.model)
-    reply = from_wire(response, provider)
+    reply = from_wire(response, where.provider)
     if not reply.text and not reply.calls and reply.finish not in _MAY_BE_EMPTY:
         raise empty(query.model, reply.usage)
     yield reply

@@ -19,6 +19,8 @@ from trunkline.contracts.dialog import (
     UserMessage,
 )
 from trunkline.contracts.ids import tool_name, tool_token
+from trunkline.models.prompt_caching import caching
+from trunkline.models.tiers import Dialect
 
 
 def to_wire(query: ModelQuery) -> list[wire.ModelMessage]:
@@ -49,8 +51,8 @@ def parameters(tools: Sequence[ToolSpec]) -> ModelRequestParameters:
     )
 
 
-def call_settings(query: ModelQuery) -> CallSettings:
-    settings = CallSettings()
+def call_settings(query: ModelQuery, dialect: Dialect) -> CallSettings:
+    settings = caching(query, dialect)
     if query.max_output_tokens:
         settings["max_tokens"] = query.max_output_tokens
     if query.temperature is not None:

@@ -59,7 +59,8 @@ class Record:
         if prompt.base in self._prompts and prompt.base != step:
             head, before = self._model_input(prompt.base)
             return prompt.head or head, (*before, *prompt.said)
-        return prompt.head or Head(), (*self._before[: prompt.history], *prompt.said)
+        before = self._before[prompt.skipped : prompt.history]
+        return prompt.head or Head(), (*prompt.opening, *before, *prompt.said)
 
     def _take(self, event: Event) -> None:
         step = event.subject.step

@@ -8,6 +8,7 @@ from trunkline.contracts.errors import Cancelled, InvalidName, WireViolation
 from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Call, Cancel, Failure, Parent, Result
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
+from trunkline.run.account import cost_of
 from trunkline.run.state import RunState, state_of
 
 HINTS = {
@@ -26,7 +27,7 @@ async def end_run(bus: Bus, key: RunKey, failure: Failure, *, agent: str = "", a
     """
     state = state_of(key, await fold(bus, key.everything, at_least=at_least))
     parent = state.task.parent if state.task else None
-    state.answer = state.answer or Answer(agent=agent or state.agent, parent=parent, error=failure)
+    state.answer = state.answer or Answer(agent=agent or state.agent, parent=parent, error=failure, cost=cost_of(state))
     written = await append(bus, answer_subject(state), state.answer)
     if written.event and isinstance(written.event.fact, Answer):
         state.answer = written.event.fact
@@ -86,5 +87,7 @@ async def hand_up(bus: Bus, state: RunState, parent: Parent) -> None:
         input_hash=parent.input_hash or input_hash("ask", state.agent, state.question),
         value=None if state.answer.error else state.answer.text,
         error=state.answer.error,
+        cost=state.answer.cost,
+        reusable=state.answer.reusable,
     )
     await append(bus, key.step("result", parent.agent, parent.step), result)

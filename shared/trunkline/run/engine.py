@@ -27,6 +27,8 @@ from trunkline.run.state import RunState, turn_number
 log = structlog.get_logger("trunkline.run")
 
 T = TypeVar("T")
+Found = dict[str, Any]
+"""The data of a note: any JSON."""
 
 SETTLING_TICKS = 12
 """Turns of the event loop after which a flow that did nothing stands still: a wake-up through one nested `gather`
@@ -194,7 +196,20 @@ class Engine:
 
     async def note(self, name: str, step: str, what: str, /, **data: object) -> None:
         if (name, step) not in self.state.notes:
-            await append(self.bus, self.key.step("note", name, step), Note(what=what, data=data))
+            note = Note(what=what, data=data)
+            await append(self.bus, self.key.step("note", name, step), note)
+            self.state.notes[name, step] = note
+
+    async def once(self, name: str, step: str, what: str, find_out: Callable[[], Awaitable[Found]]) -> Found:
+        """What is found out once, at a step of a fixed name, and noted: whoever goes on has it from there."""
+        note = self.state.notes.get((name, step))
+        if note is None:
+            note = Note(what=what, data=await find_out())
+            written = await append(self.bus, self.key.step("note", name, step), note)
+            if written.event and isinstance(written.event.fact, Note):
+                note = written.event.fact
+            self.state.notes[name, step] = note
+        return note.data
 
     async def _stands_still(self, task: asyncio.Task[str]) -> bool:
         if task.done() or self._busy or not self._wanted:

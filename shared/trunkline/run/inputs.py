@@ -71,7 +71,8 @@ REMEMBERED = 8
 @dataclass(frozen=True, slots=True)
 class ModelInput:
     """All that a model is told at a step. `told_at` is the step that had been told the first `known` of the messages,
-    with the same head; without such a step, these are the conversation's first messages.
+    with the same head; without such a step, they are `opening` messages that nobody else has said, and the
+    conversation's first ones behind those that are `skipped`.
     """
 
     head: Head
@@ -79,6 +80,8 @@ class ModelInput:
     hash: str
     told_at: str = ""
     known: int = 0
+    opening: int = 0
+    skipped: int = 0
     kind = "model"
 
     @property
@@ -96,7 +99,9 @@ class ModelInput:
             version=version,
             head=None if self.told_at else self.head,
             base=self.told_at,
-            history=0 if self.told_at else self.known,
+            opening=self.messages[: self.opening],
+            skipped=self.skipped,
+            history=0 if self.told_at else self.known - self.opening + self.skipped,
             said=self.messages[self.known :],
         )
 
@@ -122,19 +127,32 @@ class ModelInputs:
 
     def of(self, step: str, head: Head, messages: Sequence[Message]) -> ModelInput:
         """What `step` asks."""
-        messages = tuple(messages)
-        told_at, known, digest = self._begun(head, messages)
-        found = ModelInput(head, messages, _chained(digest, messages[known:]), told_at, known)
+        found = self._begun(head, tuple(messages))
         self._recent.append((step, found))
         return found
 
-    def _begun(self, head: Head, messages: tuple[Message, ...]) -> tuple[str, int, str]:
-        """The newest step whose input this one goes on from, the length of that input and its hash."""
+    def _begun(self, head: Head, messages: tuple[Message, ...]) -> ModelInput:
+        """Gone on from the newest step that had been told the first of the messages; else told anew."""
         for step, earlier in reversed(self._recent):
+            known = len(earlier.messages)
             if earlier.head == head and _begins_with(messages, earlier.messages):
-                return step, len(earlier.messages), earlier.hash
-        known = len(self._history) if _begins_with(messages, self._history) else 0
-        return "", known, _chained(_digest(b"", canonical(head)), messages[:known])
+                return ModelInput(head, messages, _chained(earlier.hash, messages[known:]), step, known)
+        opening, skipped, known = self._remembered(messages)
+        digest = _chained(_digest(b"", canonical(head)), messages)
+        return ModelInput(head, messages, digest, "", known, opening, skipped)
+
+    def _remembered(self, messages: tuple[Message, ...]) -> tuple[int, int, int]:
+        """How many messages stand before the end of the conversation's history in `messages`; how many of the history
+        are not there; and how many of `messages` are accounted for then. All 0 when its end is not there.
+        """
+        history = self._history
+        if not history:
+            return 0, 0, 0
+        end = next((place for place in range(len(messages), 0, -1) if messages[place - 1] == history[-1]), 0)
+        there = 0
+        while there < min(end, len(history)) and messages[end - 1 - there] == history[-1 - there]:
+            there += 1
+        return (end - there, len(history) - there, end) if there else (0, 0, 0)
 
 
 def _begins_with(messages: tuple[Message, ...], beginning: tuple[Message, ...]) -> bool:

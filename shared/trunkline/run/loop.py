@@ -54,16 +54,20 @@ async def _fall_back(run: Run, fallback: str | Say, failure: ModelFailed) -> str
 
 async def tool_loop(run: Run) -> str:
     """The answer. Raises RunFailed after `max_turns` without one, ModelFailed."""
-    messages: list[Message] = list(run.messages)
-    names = [*run.agent.tool_names, *(f"{ASK}{other}" for other in run.agent.delegates)]
+    shortening = run.shortening
+    messages: list[Message] = list(await run.recent())
+    names = await shortening.tools([*run.agent.tool_names, *(f"{ASK}{other}" for other in run.agent.delegates)])
+    models = run.tiered()
     for _ in range(run.agent.max_turns):
-        reply = await run.model(messages, tools=names)
+        reply = await models.reply(messages, tools=names)
+        shortening.left_out.count()
         if not reply.calls:
             return reply.text
         steps = [_step(run, call) for call in reply.calls]
         results = await asyncio.gather(*steps) if len(steps) > 1 else [await steps[0]]
         messages.append(AssistantMessage(reply.text, reply.calls))
-        messages += [_message(call, result) for call, result in zip(reply.calls, results, strict=True)]
+        returned = [(_message(call, result), result) for call, result in zip(reply.calls, results, strict=True)]
+        messages += [shortening.result(message, result.result_tokens) for message, result in returned]
     raise RunFailed(
         f"Agent {run.agent.name} came to no answer in {run.agent.max_turns} turns.",
         "Ask for less at once, or raise the agent's max_turns.",

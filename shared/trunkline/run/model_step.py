@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import msgspec
 import structlog
 
+from trunkline.budget import PAY_WITHIN
 from trunkline.bus import append, last
-from trunkline.bus.live import publish_delta
 from trunkline.contracts.codec import decode, encode
 from trunkline.contracts.dialog import ModelQuery, ModelReply, Usage
 from trunkline.contracts.errors import (
@@ -20,21 +20,24 @@ from trunkline.contracts.errors import (
     Cancelled,
     DeadlinePassed,
     ModelFailed,
+    OverBudget,
     Superseded,
     TrunklineError,
     UnknownPrice,
 )
 from trunkline.contracts.messages import Delta, Failure, Model
+from trunkline.contracts.subjects import Subject
 from trunkline.models.port import ModelClient
 from trunkline.models.retry import NextTry, Tries
-from trunkline.prices import PriceBook
+from trunkline.prices import Money
 from trunkline.run.engine import Engine, Stopped
 from trunkline.run.inputs import ModelInput
+from trunkline.run.model_cache import CACHE, ModelCache
+from trunkline.run.purse import Grant, Purse, remarks, reserved
 from trunkline.run.state import RunState, next_attempt
+from trunkline.run.teller import Teller, ms_between
 
 log = structlog.get_logger("trunkline.run")
-
-FLUSH_SECONDS = 0.04
 
 Queries = Callable[[], Awaitable[Sequence[ModelQuery]]]
 """The same question to each model of a chain, from the first to the last."""
@@ -43,13 +46,16 @@ Queries = Callable[[], Awaitable[Sequence[ModelQuery]]]
 class ModelCalls:
     """Makes an agent's model calls in a run. `timeout` is total, in seconds: over all tries and all models of a chain.
     `retries` are further tries at one model. `end`: of the run, by the event loop's clock.
+
+    Replies at the steps `asides` are not shown to whoever watches; at the steps `exact`, nothing is asked in place of
+    the models that are named.
     """
 
     def __init__(
         self,
         engine: Engine,
         client: ModelClient,
-        prices: PriceBook,
+        purse: Purse,
         *,
         agent: str,
         worker: str,
@@ -57,16 +63,21 @@ class ModelCalls:
         timeout: float,
         retries: int,
         end: float,
+        cache: ModelCache | None = None,
     ):
         self._engine = engine
         self._client = client
-        self._prices = prices
+        self._purse = purse
         self._agent = agent
         self._worker = worker
         self._version = version
         self._timeout = timeout
         self._retries = retries
         self._end = end
+        self._cache = cache
+        self._asked: dict[str, ModelQuery] = {}
+        self.asides: set[str] = set()
+        self.exact: set[str] = set()
 
     async def reply(self, step: str, queries: Queries, asked: ModelInput) -> ModelReply:
         """What the model said at `step`, recorded or new. Raises ModelFailed, Divergence, Superseded."""
@@ -81,71 +92,134 @@ class ModelCalls:
         prompts = engine.state.prompts.get(step, ())
         await engine.check(step, prompts[-1].input_hash if prompts else "", asked)
         if prompts and (found := await self._recorded(step)):
+            engine.state.models[step] = found
             return found
         chain = {query.model: query for query in await queries()}
-        await self._prices.prepare(*chain)
-        fact = await self._try(step, chain, asked)
-        written = await append(engine.bus, engine.key.step("model", self._agent, step), fact)
+        await self._purse.prices.prepare(*chain)
+        fact = engine.state.models[step] = await self._kept_or_paid(step, chain, asked)
         if engine.stop.is_set():
             raise Stopped("the run was cancelled")
-        if written.event and isinstance(written.event.fact, Model):
-            return written.event.fact
         return fact
 
+    async def _kept_or_paid(self, step: str, chain: dict[str, ModelQuery], asked: ModelInput) -> Model:
+        """A reply from the cache, for which nothing is reserved; or one that is paid."""
+
+        async def pay() -> tuple[Model, ModelQuery]:
+            fact = await self._try(step, chain, asked)
+            return fact, self._asked.get(step, next(iter(chain.values())))
+
+        if self._cache is None or self._engine.state.prompts.get(step):
+            return (await pay())[0]
+        wait = min(self._timeout, self._end - asyncio.get_running_loop().time())
+        fact = await self._cache.reply(list(chain.values()), asked.hash, pay, wait)
+        if fact.source != CACHE:
+            return fact
+        grant = Grant(next(iter(chain.values())), kept=True)
+        await self._open(step, fact.attempt, grant, asked, taken_over=False)
+        return await self._record(step, fact)
+
     async def _try(self, step: str, chain: dict[str, ModelQuery], asked: ModelInput) -> Model:
-        """Each model of the chain, each a few times, until one replies: that, or the last failure."""
+        """Each model of the chain, each a few times, until one replies: that, or the last failure, as recorded."""
         engine = self._engine
         attempt = next_attempt(engine.state.prompts.get(step, ()), engine.sequence, engine.delivery)
         tries = tries_so_far(engine.state, self._agent, step, tuple(chain), self._retries)
         end = min(asyncio.get_running_loop().time() + self._timeout, self._end)
         taken_over = attempt > 1
         while True:
-            await self._open(step, attempt, tries.model, asked, taken_over=taken_over)
+            grant = await self._grant(step, attempt, chain, tries.model)
+            await self._open(step, attempt, grant, asked, taken_over=taken_over)
             if attempt > 1 and (found := await self._recorded(step)):
+                await self._leave(step, attempt, grant)
                 return found
-            fact = await self._make(step, attempt, chain[tries.model], asked.hash, end)
-            if fact.error is None or engine.stop.is_set():
-                return fact
+            fact = await self._make(step, attempt, grant, asked.hash, end)
+            if fact.error is None or grant.refusal or engine.stop.is_set():
+                return await self._record(step, fact, grant)
             tries.failed()
             following = tries.following(fact.error, end - asyncio.get_running_loop().time())
             if following is None:
-                return msgspec.structs.replace(fact, error=_in_all(fact.error, tries))
-            await self._note_failure(step, fact, fact.error, following)
+                return await self._record(step, msgspec.structs.replace(fact, error=_in_all(fact.error, tries)), grant)
+            await self._note_failure(step, fact, fact.error, following, tries.model)
+            self._purse.settle(grant, fact)
             if await self._stopped_within(following.pause):
-                return msgspec.structs.replace(fact, error=_cancelled(fact.model))
+                return await self._record(step, _stopped(fact, fact.error))
             tries.ask(following.model)
             attempt, taken_over = attempt + 1, False
+
+    async def _grant(self, step: str, attempt: int, chain: dict[str, ModelQuery], model: str) -> Grant:
+        """What may be asked in this attempt: `model`, or what costs less when the budgets refuse that."""
+        names = list(chain)
+        rest = [chain[name] for name in names[names.index(model) + 1 :]]
+        call = str(self._prompt(step, attempt))
+        return await self._purse.grant(chain[model], rest, call, exact=step in self.exact)
+
+    def _prompt(self, step: str, attempt: int) -> Subject:
+        return self._engine.key.step("prompt", self._agent, f"{step}-{attempt}")
+
+    async def _record(self, step: str, fact: Model, grant: Grant | None = None) -> Model:
+        """Put the outcome on the log. One that stands there already wins, and a note says what ours was paid."""
+        engine = self._engine
+        written = await append(engine.bus, engine.key.step("model", self._agent, step), fact)
+        if not written.own:
+            await self._note_unused(step, fact)
+        if grant:
+            self._purse.settle(grant, fact)
+        if written.event and isinstance(written.event.fact, Model):
+            return written.event.fact
+        return fact
+
+    async def _leave(self, step: str, attempt: int, grant: Grant) -> None:
+        """The attempt was opened in vain: nothing is paid in it, and where something was held back, the log says so."""
+        if grant.hold:
+            fact = Model(model=grant.query.model, input_hash="", attempt=attempt, cost=str(Money()))
+            await self._note_unused(step, fact)
+            self._purse.settle(grant, fact)
+
+    async def _note_unused(self, step: str, fact: Model) -> None:
+        """What an attempt cost whose reply nobody uses, since another one's was recorded."""
+        spent = fact.error.data.get("spent", True) if fact.error else True
+        data: dict[str, object] = {"model": fact.model, "latency_ms": fact.latency_ms, "spent": spent}
+        await self._engine.note(self._agent, f"unused-{step}-{fact.attempt}", "unused", **data, **_paid(fact))
 
     async def _recorded(self, step: str) -> Model | None:
         """What an earlier attempt has recorded since, or before the replica that served our fold knew of it."""
         event = await last(self._engine.bus, str(self._engine.key.step("model", self._agent, step)))
         return event.fact if event and isinstance(event.fact, Model) else None
 
-    async def _open(self, step: str, attempt: int, model: str, asked: ModelInput, *, taken_over: bool) -> None:
+    async def _open(self, step: str, attempt: int, grant: Grant, asked: ModelInput, *, taken_over: bool) -> None:
         """Raises Superseded when somebody else has opened the attempt, Stopped before anything is paid."""
         engine = self._engine
         if engine.stop.is_set():
+            self._purse.release(grant)
             raise Stopped("the run was cancelled")
         prompt = asked.prompt(
-            model=model,
+            model=grant.query.model,
             attempt=attempt,
             carrier=engine.sequence,
             delivery=engine.delivery,
             worker=self._worker,
             version=self._version,
         )
-        opened = await append(engine.bus, engine.key.step("prompt", self._agent, f"{step}-{attempt}"), prompt)
+        opened = await append(engine.bus, self._prompt(step, attempt), reserved(prompt, grant))
         if not opened.own:
+            self._purse.release(grant)
             raise Superseded(f"attempt {attempt} of step {step} was opened by somebody else")
         if taken_over:
             took = {"worker": self._worker, "version": self._version, "step": step}
             await engine.note(self._agent, f"takeover-{step}-{attempt}", "takeover", **took)
+        for what, note_step, data in remarks(grant, step, attempt):
+            await engine.note(self._agent, note_step, what, **data)
 
-    async def _make(self, step: str, attempt: int, query: ModelQuery, digest: str, end: float) -> Model:
-        """One paid call, which is over at `end`, by the event loop's clock, or when the run is to stop."""
-        started = time.perf_counter()
-        teller = _Teller(self._engine, Delta(agent=self._agent, step=step, attempt=attempt, text=""))
+    async def _make(self, step: str, attempt: int, grant: Grant, digest: str, end: float) -> Model:
+        """One paid call, which is over at `end`, by the event loop's clock, or when the run is to stop; none, when the
+        budgets do not allow it.
+        """
+        query = self._asked[step] = grant.query
         fact = Model(model=query.model, input_hash=digest, attempt=attempt)
+        if failure := _not_asked(grant):
+            return msgspec.structs.replace(fact, error=failure, cost=str(Money()), prices=self._purse.prices.version)
+        started = time.perf_counter()
+        delta = Delta(agent=self._agent, step=step, attempt=attempt, text="")
+        teller = Teller(self._engine, delta, silent=step in self.asides)
         clock = asyncio.timeout_at(end)
         try:
             async with clock:
@@ -162,18 +236,10 @@ class ModelCalls:
             )
         finally:
             await teller.finish()
-        fact = msgspec.structs.replace(fact, latency_ms=_ms_since(started), first_text_ms=teller.first_text_ms(started))
-        return _speakable(self._priced(fact, query.model))
-
-    def _priced(self, fact: Model, asked: str) -> Model:
-        """With its cost, where the price is known and the tokens were counted."""
-        if fact.usage == Usage() and not self._prices.is_free(fact.model):
-            return fact
-        try:
-            cost = self._prices.price(fact.model, fact.usage, asked=asked)
-        except UnknownPrice:
-            return fact
-        return msgspec.structs.replace(fact, cost=str(cost), prices=self._prices.version)
+        fact = msgspec.structs.replace(
+            fact, latency_ms=ms_between(started, time.perf_counter()), first_text_ms=teller.first_text_ms(started)
+        )
+        return _speakable(self._purse.priced(fact, query.model))
 
     def _cut_off(self, model: str) -> Failure:
         if self._engine.stop.is_set():
@@ -186,7 +252,7 @@ class ModelCalls:
             late = DeadlinePassed(f"The run's time was up while {model} was asked.", "Give it more time.")
         return _failure(model, late)
 
-    async def _note_failure(self, step: str, fact: Model, failure: Failure, following: NextTry) -> None:
+    async def _note_failure(self, step: str, fact: Model, failure: Failure, following: NextTry, asked: str) -> None:
         """That an attempt failed, and what follows: written before the next attempt is opened."""
         data: dict[str, object] = {
             "model": fact.model,
@@ -197,12 +263,8 @@ class ModelCalls:
             "next": following.model,
             **failure.data,
         }
-        if fact.usage != Usage():
-            data["usage"] = fact.usage
-        if fact.cost:
-            data |= {"cost": fact.cost, "prices": fact.prices}
-        what = "retry" if following.model == fact.model else "fallback"
-        await self._engine.note(self._agent, f"retry-{step}-{fact.attempt}", what, **data)
+        what = "retry" if following.model == asked else "fallback"
+        await self._engine.note(self._agent, f"retry-{step}-{fact.attempt}", what, **data, **_paid(fact))
 
     async def _stopped_within(self, seconds: float) -> bool:
         """Wait that long, unless the run is to stop before."""
@@ -213,9 +275,9 @@ class ModelCalls:
 
 
 def reply_of(recorded: Model) -> ModelReply:
-    """Raises ModelFailed when that is what was recorded."""
+    """Raises what was recorded in its place: ModelFailed, OverBudget, UnknownPrice."""
     if recorded.error:
-        raise ModelFailed(recorded.error.message, recorded.error.hint)
+        raise _error_of(recorded.error)
     return ModelReply(
         model=recorded.model,
         text=recorded.text,
@@ -223,6 +285,13 @@ def reply_of(recorded: Model) -> ModelReply:
         usage=recorded.usage,
         finish=recorded.finish,
     )
+
+
+def _error_of(failure: Failure) -> TrunklineError:
+    refusals: dict[str, type[TrunklineError]] = {OverBudget.code: OverBudget, UnknownPrice.code: UnknownPrice}
+    if failure.code in refusals:
+        return refusals[failure.code](failure.message, failure.hint, **failure.data)
+    return ModelFailed(failure.message, failure.hint)
 
 
 def tries_so_far(state: RunState, agent: str, step: str, chain: Sequence[str], retries: int) -> Tries:
@@ -257,6 +326,31 @@ def _cancelled(model: str) -> Failure:
     return _failure(model, Cancelled(f"The run was cancelled while {model} was asked.", hint))
 
 
+def _stopped(fact: Model, failure: Failure) -> Model:
+    """The run was cancelled after this failure, which cost what it cost."""
+    cancelled = _cancelled(fact.model)
+    spent = {"spent": failure.data.get("spent", True)}
+    return msgspec.structs.replace(fact, error=msgspec.structs.replace(cancelled, data=cancelled.data | spent))
+
+
+def _not_asked(grant: Grant) -> Failure | None:
+    """Why nothing may be paid: the budgets refuse it, or what they allowed a while ago may not be there any more."""
+    if grant.refusal:
+        failure = Failure.of(grant.refusal)
+        return msgspec.structs.replace(failure, data={**failure.data, "spent": False})
+    if grant.too_late:
+        model = grant.query.model
+        what = f"{model} was not asked: this process stood still for {PAY_WITHIN:g} s after it had reserved the money."
+        return _failure(model, ModelFailed(what, "Ask again.", retryable=True, spent=False))
+    return None
+
+
+def _paid(fact: Model) -> dict[str, object]:
+    """What a note says of an attempt's tokens and their price, where they are known."""
+    data: dict[str, object] = {} if fact.usage == Usage() else {"usage": fact.usage}
+    return data | ({"cost": fact.cost, "prices": fact.prices} if fact.cost else {})
+
+
 def _in_all(failure: Failure, tries: Tries) -> Failure:
     """The last failure, and how much was tried."""
     if tries.failures < 2:
@@ -288,54 +382,3 @@ def _speakable(fact: Model) -> Model:
         text = json.dumps(msgspec.to_builtins(fact), ensure_ascii=False)
         return decode(text.encode(errors="replace"), Model)
     return fact
-
-
-class _Teller:
-    """Publishes text as it comes: the first words at once, the rest in pieces of some 40 ms."""
-
-    def __init__(self, engine: Engine, delta: Delta) -> None:
-        self._engine = engine
-        self._delta = delta
-        self._pieces: list[str] = []
-        self._first: float | None = None
-        self._begin: asyncio.Handle | None = None
-        self._telling: asyncio.Task[None] | None = None
-        self._silent = bool(engine.state.task and engine.state.task.parent)
-
-    def add(self, text: str) -> None:
-        if not text:
-            return
-        if self._first is None:
-            self._first = time.perf_counter()
-        self._pieces.append(text)
-        if self._begin is None and not self._silent:
-            self._begin = asyncio.get_running_loop().call_soon(self._start)
-
-    def first_text_ms(self, started: float) -> float | None:
-        return None if self._first is None else round((self._first - started) * 1000, 3)
-
-    async def finish(self) -> None:
-        if self._begin:
-            self._begin.cancel()
-        if self._telling:
-            self._telling.cancel()
-            await asyncio.wait([self._telling])
-        if not self._silent:
-            await self._tell()
-
-    def _start(self) -> None:
-        self._telling = asyncio.create_task(self._keep_telling(), name="live text")
-
-    async def _keep_telling(self) -> None:
-        while True:
-            await self._tell()
-            await asyncio.sleep(FLUSH_SECONDS)
-
-    async def _tell(self) -> None:
-        text, self._pieces = "".join(self._pieces).encode(errors="replace").decode(), []
-        if text:
-            await publish_delta(self._engine.bus, self._engine.key, msgspec.structs.replace(self._delta, text=text))
-
-
-def _ms_since(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 3)

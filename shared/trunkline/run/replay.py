@@ -7,7 +7,7 @@ byte; or structurally, to the same kinds of steps, and the same tools with argum
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn
 
@@ -23,10 +23,11 @@ from trunkline.contracts.subjects import RunKey
 from trunkline.models.port import ModelClient
 from trunkline.prices import PriceBook
 from trunkline.run.divergence import Difference, Record, diverged
-from trunkline.run.engine import Engine
+from trunkline.run.engine import Engine, Found
 from trunkline.run.inputs import Asked, ModelInput
 from trunkline.run.loop import flow_of
 from trunkline.run.model_step import ModelCalls, Queries
+from trunkline.run.purse import Purse
 from trunkline.run.run import Run, Surroundings
 from trunkline.run.state import RunState, state_of
 
@@ -102,6 +103,14 @@ class _Held(Engine):
     async def note(self, name: str, step: str, what: str, /, **data: object) -> None:
         """A replay leaves no remarks."""
 
+    async def once(self, name: str, step: str, what: str, _: Callable[[], Awaitable[Found]]) -> Found:
+        """From the record; code that wants to find out what the run never did asks for something else."""
+        if note := self.state.notes.get((name, step)):
+            return note.data
+        if self.state.answer and self.state.answer.error is None:
+            raise self._differs(step, None, {"note": what})
+        return await self.end_of_record()
+
     async def end_of_record(self) -> NoReturn:
         raise _EndOfRecord("the record ends here")
 
@@ -131,9 +140,8 @@ class _Recorded(ModelCalls):
     """A model's replies as they were recorded."""
 
     def __init__(self, engine: _Held) -> None:
-        super().__init__(
-            engine, _NoModel(), PriceBook(), agent="", worker="", version="", timeout=0.0, retries=0, end=0.0
-        )
+        purse = Purse(PriceBook())
+        super().__init__(engine, _NoModel(), purse, agent="", worker="", version="", timeout=0.0, retries=0, end=0.0)
         self._held = engine
 
     async def _ask(self, step: str, queries: Queries, asked: ModelInput) -> Model:  # noqa: ARG002  # nobody is asked

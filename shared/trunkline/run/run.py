@@ -7,17 +7,22 @@ from collections.abc import Awaitable, Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from trunkline.agent import Agent, chain
+import msgspec
+
+from trunkline.agent import AUTO, Agent, chain, checked_temperature
 from trunkline.contracts.dialog import Message, ModelQuery, ModelReply, ToolSpec, UserMessage
 from trunkline.contracts.errors import InvalidArguments, RunFailed, ToolFailed
 from trunkline.contracts.ids import StepName, child_run_id, tool_token
-from trunkline.contracts.messages import Call, Fact, Failure, Head, Parent, Result, Route, Task, Turn
+from trunkline.contracts.messages import Call, Fact, Failure, Head, Parent, Part, Result, Route, Task, Turn
 from trunkline.contracts.subjects import TIMER, RunKey, Subject
+from trunkline.models.port import is_offline
 from trunkline.run.engine import MAX_DEPTH, Engine, Wanted
 from trunkline.run.inputs import Asked, CallInput, ModelInputs, QuestionInput
 from trunkline.run.model_step import ModelCalls
 from trunkline.run.naming import next_step
+from trunkline.run.shortening import Shortening
 from trunkline.run.state import told_before
+from trunkline.run.tiers import Tiered, TierUse, named_models
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -45,6 +50,10 @@ class Step(Generic[T]):
         self._name = next_step()
         self._work = work
 
+    @property
+    def name(self) -> str:
+        return self._name
+
     def __await__(self) -> Generator[Any, None, T]:
         return self._work(self._name).__await__()
 
@@ -61,6 +70,8 @@ class Run:
         self._inputs = ModelInputs(self.messages[:-1])
         self._version = version
         self.agent = agent
+        self.tier_use = TierUse()
+        self.shortening = Shortening(self, engine, surroundings.tool_specs)
 
     @property
     def id(self) -> str:
@@ -74,6 +85,11 @@ class Run:
     def text(self) -> str:
         """The question."""
         return self._engine.state.question
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The questions that the router found in it, when it is more than one."""
+        return self._engine.state.task.parts if self._engine.state.task else ()
 
     @property
     def user(self) -> str:
@@ -90,6 +106,12 @@ class Run:
         """The conversation up to and with the question."""
         return (*told_before(self._engine.state), UserMessage(self.text))
 
+    async def recent(self) -> tuple[Message, ...]:
+        """The conversation up to and with the question, in at most the agent's `history_tokens` and the question's own:
+        a summary of what was long ago, and the newest exchanges word by word. A new summary is a model step.
+        """
+        return (*await self.shortening.conversation(), UserMessage(self.text))
+
     def model(
         self,
         prompt: str | Sequence[Message],
@@ -97,21 +119,50 @@ class Run:
         model: str | Sequence[str] = "",
         instructions: str | None = None,
         tools: Sequence[str] = (),
+        temperature: float | None = None,
+        max_output_tokens: int | None = None,
+        aside: bool = False,
+        exact: bool = False,
     ) -> Step[ModelReply]:
         """Ask a model, by default the agent's, with the agent's instructions and no tools; of several models, each is
-        asked when the ones before it fail. Raises ModelFailed.
+        asked when the ones before it fail. `temperature` and `max_output_tokens` instead of the agent's. Said `aside`,
+        the reply is not shown to whoever watches, and the agent's model makes it where only the offline one would. If
+        it is `exact`, a budget refuses it rather than have the agent ask something cheaper. Raises ModelFailed.
         """
         messages = (UserMessage(prompt),) if isinstance(prompt, str) else tuple(prompt)
         told = self.agent.instructions if instructions is None else instructions
-        named = chain(model) if model else self.agent.models
+        named = named_models(chain(model) if model else self.agent.models, self._engine.state.task)
         head = Head(model=", ".join(named), instructions=told, tools=tuple(tools))
+        asked = ModelQuery(
+            model="",
+            instructions=told,
+            messages=messages,
+            max_output_tokens=self.agent.max_output_tokens if max_output_tokens is None else max_output_tokens,
+            temperature=self.agent.temperature if temperature is None else checked_temperature("a model", temperature),
+        )
 
         async def queries() -> Sequence[ModelQuery]:
-            models = dict.fromkeys(found for name in named for found in self._surroundings.resolve_model(name))
+            models = self._resolved(named)
+            if aside and all(map(is_offline, models)):
+                models = self._resolved(named_models(self.agent.models, self._engine.state.task))
             specs = tuple(await self._surroundings.tool_specs(tools))
-            return [ModelQuery(model=each, instructions=told, messages=messages, tools=specs) for each in models]
+            return [msgspec.structs.replace(asked, model=each, tools=specs) for each in models]
 
-        return Step(lambda step: self._models.reply(step, queries, self._inputs.of(step, head, messages)))
+        made = Step(lambda step: self._models.reply(step, queries, self._inputs.of(step, head, messages)))
+        if self.agent.models == (AUTO,) and not model:
+            self.tier_use.steps[made.name] = named[0]
+        if aside:
+            self._models.asides.add(made.name)
+        if exact:
+            self._models.exact.add(made.name)
+        return made
+
+    def _resolved(self, named: Sequence[str]) -> list[str]:
+        return list(dict.fromkeys(found for name in named for found in self._surroundings.resolve_model(name)))
+
+    def tiered(self) -> Tiered:
+        """How the built-in loop asks the agent's models."""
+        return Tiered(self, self._engine)
 
     def call(self, tool: str, /, **arguments: Any) -> Step[Any]:  # any JSON value
         """Run a tool and give its value. Raises ToolFailed."""
@@ -200,6 +251,7 @@ class Run:
                 agent=self.agent.name,
                 step=step,
                 above=self.asked_by,
+                root=engine.state.root,
                 turn=turn,
                 depth=depth,
                 input_hash=asked.hash,

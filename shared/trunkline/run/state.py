@@ -10,21 +10,39 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from trunkline.contracts.codec import Event
 from trunkline.contracts.dialog import AssistantMessage, Message, UserMessage
 from trunkline.contracts.errors import Superseded
+from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Call, Cancel, Model, Note, Prompt, Request, Result, Task
-from trunkline.contracts.subjects import CLIENT, RunKey
+from trunkline.contracts.subjects import CLIENT, SUMMARY, TOOLS_SAVED, RunKey
 
 F = TypeVar("F")
+
+
+class Exchange(NamedTuple):
+    """A question that was answered, and the run in which it was."""
+
+    question: str
+    answer: str
+    run: str
+
+
+class Summary(NamedTuple):
+    """What was said in the conversation's first `reaches` exchanges, in short."""
+
+    text: str
+    reaches: int
 
 
 @dataclass
 class RunState:
     """The fold of a run's messages; `exchanges` are the questions of the conversation that were answered before the
-    task was written, with their answers, `version` that of the code which asked last.
+    task was written, with their answers; `summaries` of the first of them had been made by then, the one that reaches
+    farthest last, and `used_tools` used for the newest of them that had too many; `version` is that of the code which
+    asked last.
     """
 
     key: RunKey
@@ -40,7 +58,9 @@ class RunState:
     calls: dict[str, Call] = field(default_factory=dict)
     results: dict[str, tuple[int, Result]] = field(default_factory=dict)
     notes: dict[tuple[str, str], Note] = field(default_factory=dict)
-    exchanges: list[tuple[str, str]] = field(default_factory=list)
+    exchanges: list[Exchange] = field(default_factory=list)
+    summaries: list[Summary] = field(default_factory=list)
+    used_tools: tuple[str, ...] = ()
 
     @property
     def question(self) -> str:
@@ -48,6 +68,12 @@ class RunState:
         if self.task and self.task.text:
             return self.task.text
         return self.request.text if self.request else ""
+
+    @property
+    def root(self) -> RunId:
+        """The run that a user asked for, whose budget is spent here."""
+        parent = self.task.parent if self.task else None
+        return RunId(parent.root or parent.run) if parent else self.key.run
 
     @property
     def deadline(self) -> datetime | None:
@@ -76,7 +102,10 @@ def state_of(key: RunKey, events: Sequence[Event]) -> RunState:
     for event in events:
         if event.subject.run == key.run:
             _take(state, event)
-    state.exchanges = _exchanges(event for event in events if event.sequence < state.task_sequence)
+    before = [event for event in events if event.sequence < state.task_sequence]
+    state.exchanges = _exchanges(before)
+    state.summaries = _summaries(before, state.exchanges)
+    state.used_tools = _used_tools(before)
     return state
 
 
@@ -84,9 +113,11 @@ def told_before(state: RunState) -> tuple[Message, ...]:
     """The conversation before the question; an agent that was delegated to does not know it."""
     if state.task and state.task.parent:
         return ()
-    return tuple(
-        message for question, answer in state.exchanges for message in (UserMessage(question), AssistantMessage(answer))
-    )
+    return tuple(message for exchange in state.exchanges for message in messages_of(exchange))
+
+
+def messages_of(exchange: Exchange) -> tuple[Message, ...]:
+    return UserMessage(exchange.question), AssistantMessage(exchange.answer)
 
 
 def turn_number(state: RunState) -> int:
@@ -148,7 +179,7 @@ def _complete_turns(state: RunState) -> list[int]:
     return [0, *sorted(number for number, found in results.items() if len(found) >= found[0].turn.of)]
 
 
-def _exchanges(events: Iterable[Event]) -> list[tuple[str, str]]:
+def _exchanges(events: Iterable[Event]) -> list[Exchange]:
     """Questions that were answered, in the order of their answers."""
     questions: dict[str, str] = {}
     pairs = []
@@ -158,5 +189,25 @@ def _exchanges(events: Iterable[Event]) -> list[tuple[str, str]]:
         elif isinstance(event.fact, Answer) and event.subject.name == CLIENT and event.fact.error is None:
             question = questions.get(event.subject.run)
             if question is not None:
-                pairs.append((question, event.fact.text))
+                pairs.append(Exchange(question, event.fact.text, event.subject.run))
     return pairs
+
+
+def _summaries(events: Iterable[Event], exchanges: Sequence[Exchange]) -> list[Summary]:
+    """By how far they reach; of those that reach as far, the newest."""
+    places = {exchange.run: place for place, exchange in enumerate(exchanges, 1)}
+    found = {}
+    for event in events:
+        if isinstance(event.fact, Note) and event.subject.step == SUMMARY:
+            text, run = event.fact.data.get("text"), event.fact.data.get("reaches")
+            if isinstance(text, str) and isinstance(run, str) and run in places:
+                found[places[run]] = text
+    return [Summary(text, reaches) for reaches, text in sorted(found.items())]
+
+
+def _used_tools(events: Iterable[Event]) -> tuple[str, ...]:
+    used: object = ()
+    for event in events:
+        if isinstance(event.fact, Note) and event.subject.step == TOOLS_SAVED:
+            used = event.fact.data.get("used")
+    return tuple(name for name in used if isinstance(name, str)) if isinstance(used, list | tuple) else ()

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
-from trunkline.agent import Agent
+from trunkline.agent import SMALL, Agent
+from trunkline.budget import Budgets, Spender
 from trunkline.bus import Bus, Lease, StoredMessage, append, fold, last, read_event
 from trunkline.bus.cancels import Cancels
 from trunkline.bus.clock import ServerClock
+from trunkline.cache import SingleFlight
 from trunkline.contracts.codec import Event
+from trunkline.contracts.dialog import ModelQuery
 from trunkline.contracts.errors import (
     BadMessage,
     BusUnavailable,
@@ -28,27 +32,34 @@ from trunkline.contracts.errors import (
 )
 from trunkline.contracts.messages import Answer, Cancel, Failure, Task
 from trunkline.contracts.subjects import RunKey
-from trunkline.models.port import ModelClient
+from trunkline.models.port import ModelClient, is_offline
 from trunkline.prices import PriceBook
+from trunkline.run.account import accounted
 from trunkline.run.ending import answer_subject, cancelled, end_run, hand_up
 from trunkline.run.engine import Engine, Stopped, Suspended
 from trunkline.run.loop import flow_of
+from trunkline.run.model_cache import ModelCache
 from trunkline.run.model_step import ModelCalls
+from trunkline.run.purse import Allowance, Background, Purse
 from trunkline.run.run import Run, Surroundings
 from trunkline.run.state import RunState, carrier, state_of
+from trunkline.run.tiers import note_saving
 from trunkline.worker.handover import hand_over
 
 log = structlog.get_logger("trunkline.worker")
 
 OLD = timedelta(seconds=10)
 """For so long a task is taken to be open without a look at the log: a run that was ended sooner may be paid for."""
+BRIEF_TOKENS = 512
+BRIEFLY = "Answer briefly, in a few sentences."
 
 
 @dataclass(frozen=True)
 class Worker:
     """A process's readiness to run one agent. `version` is of the agent's code, `model_timeout` total seconds of one
     model call with its `model_retries`, `clock` the server's, if deadlines are to be kept; `colleagues` are the agent's
-    workers that have a given version.
+    workers that have a given version; `cacheable` says of a tool whether answers that it went into may be given again.
+    Without `budgets`, nothing limits what is spent; without `flights`, no model's reply is given again.
     """
 
     bus: Bus
@@ -64,20 +75,24 @@ class Worker:
     turn_timeout: float = 900.0
     clock: ServerClock | None = None
     colleagues: Callable[[str], Sequence[str]] = lambda _: ()
+    cacheable: Callable[[str], bool] = lambda _: False
+    flights: SingleFlight | None = None
+    budgets: Budgets | None = None
 
     async def handle(self, lease: Lease) -> None:
         """Fold, work, record, acknowledge: in that order. Raises Superseded, BusUnavailable, WireViolation."""
         event = await read_event(self.bus, lease.message)
-        with self.cancels.of(event.subject.run) as stop:
-            await self._handle(event, lease, stop)
+        async with Background() as background:
+            with self.cancels.of(event.subject.run) as stop:
+                await self._handle(event, lease, stop, background)
 
-    async def _handle(self, event: Event, lease: Lease, stop: asyncio.Event) -> None:
+    async def _handle(self, event: Event, lease: Lease, stop: asyncio.Event, background: Background) -> None:
         state = await self._state(event, lease)
         if state.task is None:
             raise BadMessage(f"{lease.message.subject} belongs to no task that can be read.")
         if state.answer is None and carrier(state) == lease.sequence:
             try:
-                state.answer = await self._work(state, lease, stop)
+                state.answer = accounted(state, await self._work(state, lease, stop, background), self.cacheable)
             except Suspended:
                 await lease.ack()
                 return
@@ -115,15 +130,15 @@ class Worker:
         """What was said beside the run. At least as new as its task: a replica that does not know an answer before it
         would make the same step ask for something else.
         """
-        told = await fold(self.bus, *key.history, key.tasks, at_least=placed)
+        told = await fold(self.bus, *key.history, *key.remarks, key.tasks, at_least=placed)
         return [event for event in told if event.subject.run != key.run]
 
-    async def _work(self, state: RunState, lease: Lease, stop: asyncio.Event) -> Answer:
+    async def _work(self, state: RunState, lease: Lease, stop: asyncio.Event, background: Background) -> Answer:
         parent = state.task.parent if state.task else None
         if state.cancel:
             return Answer(agent=self.agent.name, parent=parent, error=cancelled(state.cancel))
         try:
-            text = await self._flow(state, lease, stop)
+            text = await self._flow(state, lease, stop, background)
         except (Closing, BusUnavailable):
             raise
         except Divergence as error:
@@ -135,18 +150,19 @@ class Worker:
             return Answer(agent=self.agent.name, parent=parent, error=self._failure(error, state))
         return Answer(agent=self.agent.name, parent=parent, text=text)
 
-    async def _flow(self, state: RunState, lease: Lease, stop: asyncio.Event) -> str:
+    async def _flow(self, state: RunState, lease: Lease, stop: asyncio.Event, background: Background) -> str:
         engine = Engine(self.bus, state, sequence=lease.sequence, delivery=lease.delivery, stop=stop)
         calls = ModelCalls(
             engine,
             self.models,
-            self.prices,
+            self._purse(state, background),
             agent=self.agent.name,
             worker=self.id,
             version=self.version,
             timeout=self.model_timeout,
             retries=self.model_retries,
             end=self._end(state),
+            cache=ModelCache.of(self.flights, engine, self.agent, self.cacheable),
         )
         run = Run(engine, self.agent, calls, self.surroundings, version=self.version)
         text = await self._in_time(engine.drive(flow_of(self.agent)(run)))
@@ -155,7 +171,33 @@ class Worker:
                 f"The flow of agent {self.agent.name} returned {type(text).__name__}, not a text.",
                 "Return a str from the flow.",
             )
+        resolve = self.surroundings.resolve_model
+        await run.shortening.note_savings()
+        await note_saving(engine, self.agent, run.tier_use, self.prices, resolve)
         return text
+
+    def _purse(self, state: RunState, background: Background) -> Purse:
+        if self.budgets is None:
+            return Purse(self.prices)
+        key = state.key
+        spender = Spender(key.tenant, key.conversation, state.root, state.user, self.agent.name)
+        return Purse(self.prices, Allowance(self.budgets, spender, background), self._cheaper)
+
+    def _cheaper(self, query: ModelQuery) -> Iterator[ModelQuery]:
+        """What the agent asks rather than to be refused: the small tier; and that with a short answer.
+
+        The offline model is a tier where nobody has named one. It answers nothing, so to be refused is better.
+        """
+        if self.agent.over_budget == "cheaper":
+            models = self.surroundings.resolve_model(SMALL)
+            small = [
+                replace(query, model=model) for model in models if is_offline(query.model) or not is_offline(model)
+            ]
+            yield from small
+            for each in small:
+                told = f"{each.instructions}\n\n{BRIEFLY}".strip()
+                most = min(each.max_output_tokens, BRIEF_TOKENS)
+                yield replace(each, instructions=told, max_output_tokens=most)
 
     def _end(self, state: RunState) -> float:
         """When the run is over, by the event loop's clock."""

@@ -11,6 +11,7 @@ from functools import partial
 import msgspec
 
 from trunkline.agent import Agent
+from trunkline.budget import Budgets, BudgetSettings
 from trunkline.bus import Bus, LeaseLoop
 from trunkline.bus.cancels import Cancels
 from trunkline.bus.clock import ServerClock
@@ -19,16 +20,19 @@ from trunkline.bus.dead import parking
 from trunkline.bus.lease import all_running
 from trunkline.bus.registry import AGENTS, TOOLS, registered
 from trunkline.bus.roster import Roster
-from trunkline.contracts.registry import AgentCard, ToolCard
+from trunkline.cache import Cache, SingleFlight, open_store
+from trunkline.contracts.registry import AgentCard, Reuse, ToolCard
 from trunkline.models.port import ModelClient
 from trunkline.prices import PriceBook
+from trunkline.run.loop import ASK
 from trunkline.worker.handover import taking_over
 from trunkline.worker.surroundings import surroundings
 from trunkline.worker.turn import Worker
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """All in seconds but `slots`, the runs at a time per agent.
+    """All in seconds but `slots`, the runs at a time per agent, and `model_cache`, where models' replies are kept: in
+    `memory`, on the `bus`, at a `redis://` URL, or not at all: `off`.
 
     `drain_seconds`: how long runs may go on once the process is to stop. `model_timeout`: total, of one model call
     with up to `model_retries` at each of its models. `turn_timeout`: of all that an agent's code does before it waits.
@@ -42,6 +46,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     turn_timeout: float = 900.0
     ack_wait: float = 10.0
     beat_seconds: float = 2.0
+    model_cache: str = "memory"
 
 
 @contextlib.asynccontextmanager
@@ -52,11 +57,12 @@ async def working(
     resolve_model: Callable[[str], tuple[str, ...]],
     *,
     prices: PriceBook | None = None,
+    budgets: BudgetSettings | None = None,
     version: str = "",
     settings: WorkerSettings | None = None,
 ) -> AsyncIterator[None]:
     """Run `agents` while inside: registered, so that the router sends their work here. Without `prices`, those that are
-    shipped. Raises BusUnavailable.
+    shipped; without `budgets`, the usual ones. Raises BusUnavailable, InvalidSettings.
     """
     settings, prices = settings or WorkerSettings(), prices or PriceBook()
     tools, others = Roster(ToolCard), Roster(AgentCard)
@@ -66,6 +72,8 @@ async def working(
         await stack.enter_async_context(others.watching(bus, AGENTS))
         cancels = await stack.enter_async_context(Cancels().listening(bus))
         clock = await stack.enter_async_context(ServerClock().running(bus))
+        limits = await stack.enter_async_context(Budgets(budgets or BudgetSettings(), clock).running(bus))
+        flights = await stack.enter_async_context(_flights(bus, settings))
         workers = [
             Worker(
                 bus=bus,
@@ -81,6 +89,9 @@ async def working(
                 clock=clock,
                 turn_timeout=settings.turn_timeout,
                 colleagues=partial(_colleagues, others, agent.name),
+                cacheable=partial(_cacheable, tools, others, agent.reuse),
+                budgets=limits,
+                flights=flights,
             )
             for agent in agents
         ]
@@ -91,6 +102,20 @@ async def working(
         cards = {f"{agent.name}.{worker_id}": card_of(agent, worker_id, version, settings) for agent in agents}
         await stack.enter_async_context(registered(bus, AGENTS, cards))
         yield
+
+
+@contextlib.asynccontextmanager
+async def _flights(bus: Bus, settings: WorkerSettings) -> AsyncIterator[SingleFlight | None]:
+    """Over what is kept; on leaving, the store is closed."""
+    store = open_store(settings.model_cache, bus)
+    if store is None:
+        yield None
+        return
+    cache = Cache(store)
+    try:
+        yield SingleFlight(cache)
+    finally:
+        await cache.close()
 
 
 def _loop(worker: Worker, settings: WorkerSettings) -> LeaseLoop:
@@ -106,6 +131,18 @@ def _loop(worker: Worker, settings: WorkerSettings) -> LeaseLoop:
 
 def _colleagues(others: Roster[AgentCard], agent: str, version: str) -> list[str]:
     return [card.worker for card in others.live() if card.agent == agent and card.version == version]
+
+
+def _cacheable(tools: Roster[ToolCard], agents: Roster[AgentCard], reuse: Reuse, name: str) -> bool:
+    """Whether what a tool returns, or `ask.<agent>`, may be given again by an agent that says `reuse`: as all executors
+    or workers say that offer it now.
+    """
+    asked = name.removeprefix(ASK)
+    if asked != name:
+        terms = {card.reuse for card in agents.expected() if card.agent == asked}
+        return bool(terms) and terms <= {"shared", reuse} - {"off"}
+    cards = [card for card in tools.expected() if card.tool == name]
+    return bool(cards) and all(card.cacheable and card.effect == "read" for card in cards)
 
 
 def card_of(agent: Agent, worker: str, version: str, settings: WorkerSettings) -> AgentCard:

@@ -177,7 +177,17 @@ def test_route_explains_without_asking(trunkline: Trunkline) -> None:
     assert found["agent"] == "billing"
     assert 0 < found["route"]["confidence"] <= 1
     assert found["route"]["scores"]["billing"] == max(found["route"]["scores"].values())
+    assert (found["parts"], found["partner"], found["unasked"]) == ([], "", "")
     assert trunkline("route", QUESTION).out.startswith("billing")
+    assert trunkline("route", "why was I charged TWICE?").out == "billing  the question is one of its examples\n"
+
+
+def test_route_explains_a_follow_up_within_its_conversation(trunkline: Trunkline) -> None:
+    trunkline("ask", QUESTION, "--conversation", "c-route")
+    found = trunkline("route", "and for last month?", "--conversation", "c-route", "--json").json
+    assert (found["agent"], found["route"]["source"], found["partner"]) == ("billing", "conversation", "billing")
+    ended = trunkline("route", "why?", "--conversation", "not a token")
+    assert (ended.code, "Use 1 to 64 of the characters" in ended.err) == (2, True)
 
 
 def test_route_says_why_nobody_would_get_it(trunkline: Trunkline) -> None:
@@ -185,3 +195,20 @@ def test_route_says_why_nobody_would_get_it(trunkline: Trunkline) -> None:
     assert (ended.code, ended.out) == (1, "")
     assert "No agent is a good match" in ended.err
     assert trunkline("route", "qqqq zzzz", "--json").json["error"]["code"] == "nobody_fits"
+
+
+def test_the_same_question_of_the_same_user_is_answered_again_without_a_model(trunkline: Trunkline) -> None:
+    """`--user` or TRUNKLINE_USER says who asks; a conversation of its own is no other question."""
+    question = "Do you sell sofas?"
+
+    def source(*words: str, **env: str) -> str:
+        run = trunkline("ask", question, "--agent", "catalog", "--json", *words, **env).json["run"]
+        (answer,) = trunkline("events", "--run", run, "--kind", "answer", "--json").json
+        return str(answer["body"].get("source", ""))
+
+    assert source("--user", "kim") == ""
+    assert source("--user", "kim") == "cache"
+    assert source(TRUNKLINE_USER="kim") == "cache"
+    assert source("--user", "kim", "--fresh") == ""
+    assert source("--user", "lee") == ""
+    assert source() == source() == ""

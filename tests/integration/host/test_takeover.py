@@ -30,6 +30,9 @@ small = "local:m"
 
 [providers.local]
 base_url = "http://127.0.0.1:{port}/v1"
+
+[budgets]
+unknown_price = "allow"
 """
 READY = "Ctrl-C stops everything."
 ANSWER = "High tide is at noon."

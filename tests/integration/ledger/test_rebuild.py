@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace as changed
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from tests.integration.ledger.ledgers import following, read_into, rows_in, url_of
 from tests.unit.ledger.story import GPT, MODEL_COST, Story, everything, model
-from trunkline.contracts.errors import CallerMistake
+from trunkline.contracts.errors import CallerMistake, InvalidSettings
 from trunkline.prices import PriceBook
 from trunkline.prices.rates import FREE
 from trunkline_ledger.ingest import Ingest
@@ -50,11 +51,34 @@ async def test_what_was_recorded_costs_the_same_after_the_prices_changed(url: st
     assert (await compare(url_of(tmp_path / "old.db"), url_of(tmp_path / "same.db"))).same
 
 
-async def test_a_ledger_of_before_prices_were_recorded_goes_on(url: str) -> None:
-    await read_into(url, STORY, STORY.messages[:5])
-    async with open_store(url) as store, store.writing() as connection:
-        await connection.exec_driver_sql("ALTER TABLE model_calls DROP COLUMN prices")
-    assert await read_into(url, STORY) == len(STORY.messages)
+async def test_a_ledger_of_an_earlier_version_reads_the_log_again(url: str, tmp_path: Path) -> None:
+    """It cannot know what the columns that it has not should say."""
+    changes = (
+        "ALTER TABLE model_calls DROP COLUMN prices",
+        "DROP TABLE savings",
+        "ALTER TABLE runs ADD COLUMN mood TEXT",
+    )
+    fresh = url_of(tmp_path / "fresh.db")
+    await rebuild(fresh, LOG, PriceBook())
+    for change in changes:
+        await read_into(url, STORY, STORY.messages[:5])
+        async with open_store(url) as store, store.writing() as connection:
+            await connection.exec_driver_sql(change)
+        assert await read_into(url, STORY) == len(STORY.messages)
+        assert await rows_in(url) == await rows_in(fresh)
+
+
+async def test_somebody_elses_tables_are_left_alone(url: str) -> None:
+    """A team's own table of runs, in a database that the ledger was given by mistake."""
+    engine = create_async_engine(url)
+    async with engine.begin() as connection:
+        await connection.exec_driver_sql("CREATE TABLE runs (id INTEGER, miles INTEGER)")
+        await connection.exec_driver_sql("INSERT INTO runs VALUES (1, 26)")
+    with pytest.raises(InvalidSettings, match="not the ledger's: runs"):
+        await read_into(url, STORY)
+    async with engine.connect() as connection:
+        assert (await connection.exec_driver_sql("SELECT miles FROM runs")).scalars().all() == [26]
+    await engine.dispose()
 
 
 async def test_a_changed_row_is_found(url: str, tmp_path: Path) -> None:

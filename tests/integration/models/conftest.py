@@ -54,6 +54,7 @@ class Canned:
     trickle: bytes = b""
     close: bool = True
     requests: int = 0
+    bodies: list[dict[str, Any]] = field(default_factory=list)
     first_byte: asyncio.Event = field(default_factory=asyncio.Event)
     left: asyncio.Event = field(default_factory=asyncio.Event)
     url: str = ""
@@ -62,7 +63,7 @@ class Canned:
         self.requests += 1
         head = await reader.readuntil(b"\r\n\r\n")
         length = next(int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
-        await reader.readexactly(length)
+        self.bodies.append(json.loads(await reader.readexactly(length)))
         writer.write(self.reply)
         await writer.drain()
         self.first_byte.set()

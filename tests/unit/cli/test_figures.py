@@ -45,6 +45,8 @@ def test_spans_do_not_round_into_nonsense() -> None:
 def test_money_is_never_zero_when_it_is_unknown() -> None:
     assert dollars("0") == "$0"
     assert dollars("0.0000123") == "$0.000012"
+    assert dollars("0.000000000001") == "< $0.000001"
+    assert dollars("NaN") == "?"
     assert dollars("0.0421") == "$0.0421"
     assert dollars("1234.5") == "$1,234.50"
     assert dollars("0", known=False) == "?"

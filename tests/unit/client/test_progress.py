@@ -42,6 +42,9 @@ def model(*tools: str) -> Model:
         (Route(source="lexical", confidence=0.83), "math takes it (lexical, 83% sure)"),
         (Route(source="fallback", confidence=0.0), "math takes it (fits nobody else)"),
         (Route(source="only_agent"), "math takes it"),
+        (Route(source="conversation"), "math takes it"),
+        (Route(source="example"), "math takes it (one of its examples)"),
+        (Route(source="several"), "math takes it (several questions)"),
         (Route(source="asked_for"), "math takes it"),
     ],
 )
@@ -106,3 +109,28 @@ def test_a_model_that_fails_says_who_is_asked_next() -> None:
     assert said("note", "desk", other) == "a:m is gone. b:m is asked instead."
     assert said("note", "desk", instead) == "desk cannot answer itself: a:m is gone."
     assert said("prompt", "desk", Prompt(model="b:m", input_hash="", attempt=2, carrier=1, delivery=1)) == ""
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (Failure(code="model_failed", message="It is busy."), "the model failed: It is busy."),
+        (Failure(code="over_budget", message="The budget has $0 left."), "The budget has $0 left."),
+        (Failure(code="unknown_price", message="The price is not known."), "The price is not known."),
+    ],
+)
+def test_a_model_that_nobody_asked_has_not_failed(failure: Failure, sentence: str) -> None:
+    assert said("model", "desk", Model(model="offline:small", input_hash="", error=failure)) == sentence
+
+
+@pytest.mark.parametrize(
+    ("kind", "who", "budget"),
+    [
+        ("user-day", "anna", "the budget of user anna for today"),
+        ("tenant-month", "main", "the budget of tenant main for this month"),
+        ("run", "01a2", "the budget of this run"),
+    ],
+)
+def test_a_warning_names_the_budget(kind: str, who: str, budget: str) -> None:
+    warned = Note(what="budget_warning", data={"kind": kind, "who": who, "spent": "8", "limit": "10"})
+    assert said("note", "desk", warned) == f"most of {budget} is spent or held back: $8 of $10"

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from msgspec.structs import replace
+
 from trunkline.contracts.codec import Event, decode_fact, encode
 from trunkline.contracts.dialog import ToolCall, Usage
 from trunkline.contracts.ids import RunId, StepName, child_run_id
@@ -162,7 +164,7 @@ def everything() -> Story:
     story.tell("request.router.0", b"\xff\xfe not json", run="run-d")
     story.tell_at("trunk.main.c-1.run-e.dream.math.1", b"{}")
     story.tell_at("elsewhere.\0.x", b'{"a": 1}')
-    story.tell("model.math.1", model(2), run="run-c")
+    story.tell("model.math.1", replace(model(2), cost=MODEL_COST), run="run-c")
     story.tell("answer.client.0", Answer(error=Failure(code="model_failed", message="No.")), run="run-c")
     story.tell("model.math.1", model(name="nobody:unheard-of"), run="run-f")
     story.tell("answer.client.0", Answer(text="stolen"), run="run-a", conversation="c-2")

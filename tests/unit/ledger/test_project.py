@@ -21,7 +21,7 @@ from tests.unit.ledger.story import (
     tool_result,
 )
 from trunkline.contracts.codec import encode
-from trunkline.contracts.dialog import Usage
+from trunkline.contracts.dialog import ToolCall, Usage
 from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.messages import (
     Answer,
@@ -38,10 +38,11 @@ from trunkline.contracts.messages import (
     Started,
     Task,
 )
+from trunkline.contracts.savings import saving
 from trunkline.prices import Money, PriceBook
 from trunkline.prices.rates import Rate, Rates
-from trunkline_ledger.project import RunRows, project
-from trunkline_ledger.rows import RunRow
+from trunkline_ledger.project import Row, RunRows, project
+from trunkline_ledger.rows import AskedToolRow, RunRow
 
 
 def run_of(story: Story, run: str = RUN) -> RunRow:
@@ -104,7 +105,7 @@ def test_a_takeover_counts_the_lost_call_as_spent() -> None:
     begin(story)
     story.tell("prompt.math.1-1", prompt(reserved="0.02"))
     story.tell("prompt.math.1-2", prompt(2, reserved="0.02"))
-    story.tell("model.math.1", model(2))
+    story.tell("model.math.1", replace(model(2), cost=MODEL_COST))
     story.tell("answer.client.0", Answer(agent="math", text="4"))
     rows = rows_of(story)
     first, second = rows.model_calls["1", 1], rows.model_calls["1", 2]
@@ -136,7 +137,7 @@ def test_a_failed_attempt_that_another_follows_is_a_call_of_its_own() -> None:
     story.tell("prompt.math.1-1", prompt(reserved="0.02"))
     failed_attempt(story, 1, spent=False)
     story.tell("prompt.math.1-2", replace(prompt(2), delivery=1))
-    story.tell("model.math.1", model(2))
+    story.tell("model.math.1", replace(model(2), cost=MODEL_COST))
     story.tell("answer.client.0", Answer(agent="math", text="4"))
     rows = rows_of(story)
     first, second = rows.model_calls["1", 1], rows.model_calls["1", 2]
@@ -509,3 +510,175 @@ def test_the_model_that_served_is_the_one_that_is_paid() -> None:
     call = rows_of(story).model_calls["1", 1]
     assert (call.asked_model, call.model, str(Money(call.cost or 0))) == ("openai:gpt-4o-mini", GPT, MODEL_COST)
     assert encode(call)
+
+
+def noted(story: Story, where: str, what: str, **data: object) -> None:
+    story.tell(f"note.{where}", Note(what=what, data=data))
+
+
+def test_a_reply_that_came_too_late_is_paid_for_what_it_cost_and_not_for_what_was_reserved() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(reserved="0.02"))
+    story.tell("prompt.math.1-2", prompt(2, reserved="0.02"))
+    story.tell("model.math.1", replace(model(2), cost=MODEL_COST))
+    story.tell("answer.client.0", Answer(agent="math", text="4"))
+    noted(story, "math.unused-1-1", "unused", model="openai:gpt-4o-1", cost="0.0125", usage={"input_tokens": 7})
+    rows = rows_of(story)
+    assert rows.run is not None
+    row = rows.model_calls["1", 1]
+    assert (row.outcome, row.model, row.cost, row.input_tokens) == ("unused", "openai:gpt-4o-1", 12_500_000_000, 7)
+    assert (rows.run.lost_calls, str(Money(rows.run.cost)), rows.run.unpriced) == (1, "0.0155", 0)
+    noted(story, "math.unused-1-1", "unused", cost="9")
+    assert rows_of(story).model_calls["1", 1] == row
+
+
+def test_an_attempt_that_was_opened_in_vain_cost_nothing() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt(reserved="0.02"))
+    noted(story, "math.unused-1-1", "unused", model=GPT, cost="0", spent=True)
+    row = rows_of(story).model_calls["1", 1]
+    assert (row.outcome, row.cost, row.paid_without_result) == ("unused", 0, False)
+
+
+@pytest.mark.parametrize(
+    ("said", "cost"),
+    [
+        ({"spent": False}, 0),
+        ({"spent": True}, 20_000_000_000),
+        ({}, 20_000_000_000),
+        ({"cost": "0.5"}, 500_000_000_000),
+    ],
+)
+def test_a_failure_counts_as_its_budgets_count_it(said: dict[str, object], cost: int) -> None:
+    """What was reserved, unless the log knows better; whatever this process thinks of the price."""
+    failed, noticed = Story(), Story()
+    for story in (failed, noticed):
+        begin(story)
+        story.tell("prompt.math.1-1", prompt(reserved="0.02"))
+    noted(noticed, "math.retry-1-1", "retry", code="model_failed", usage={"input_tokens": 1000}, **said)
+    spent = {"spent": said["spent"]} if "spent" in said else {"spent": True}
+    error = Failure(code="model_failed", message="No.", data=spent)
+    failed.tell("model.math.1", replace(model(), error=error, cost=str(said.get("cost", ""))))
+    prices = PriceBook({GPT: Rates(Rate(1), Rate(1))})
+    for story in (failed, noticed):
+        assert rows_of(story, prices=prices).model_calls["1", 1].cost == cost
+
+
+def test_what_the_router_pays_is_spent_by_the_router() -> None:
+    story = Story()
+    story.tell("request.router.0", Request(text="?", user="ada"))
+    noted(story, "router.classify", "classify", model=GPT, reserved="0.02")
+    (open_,) = rows_of(story).model_calls.values()
+    assert (open_.agent, open_.outcome, open_.reserved, open_.day) == ("router", "open", 20_000_000_000, "2026-06-01")
+    noted(story, "router.classified", "classified", model=GPT, cost="0.001", latency_ms=7.5, label="math")
+    (row,) = rows_of(story).model_calls.values()
+    assert (row.agent, row.outcome, row.cost, row.spent_at) == ("router", "returned", 10**9, open_.spent_at)
+    assert run_of(story).cost == 10**9
+
+
+def test_a_router_that_died_while_it_asked_has_spent_what_it_reserved() -> None:
+    story = Story()
+    story.tell("request.router.0", Request(text="?", user="ada"))
+    noted(story, "router.classify", "classify", model=GPT, reserved="0.02")
+    story.tell("answer.client.0", Answer(error=Failure(code="deadline_passed", message="Too late.")))
+    assert (run_of(story).cost, run_of(story).lost_calls) == (20_000_000_000, 1)
+
+
+def test_a_reply_from_the_cache_costs_nothing_and_saves_what_it_did_cost() -> None:
+    story = Story()
+    begin(story)
+    story.tell("prompt.math.1-1", prompt())
+    story.tell("model.math.1", replace(model(usage=Usage()), source="cache", cost="0", saved="0.003"))
+    rows = rows_of(story)
+    assert rows.run is not None
+    assert (rows.model_calls["1", 1].source, rows.model_calls["1", 1].cost) == ("cache", 0)
+    assert [(each.lever, each.cost) for each in rows.savings.values()] == [("model_cache", 3 * 10**9)]
+    assert (rows.run.saved, rows.run.cost, rows.run.unpriced) == (3 * 10**9, 0, 0)
+
+
+def test_a_run_that_was_served_from_the_cache_says_so() -> None:
+    story = Story()
+    story.tell("request.router.0", Request(text="?", user="ada"))
+    story.tell("note.router.saved", saving("answer_cache", cost="0.25", of="run-a"))
+    story.tell("answer.client.0", Answer(agent="math", text="4", source="cache", cost="0"))
+    row = run_of(story)
+    assert (row.agent, row.status, row.source, row.cost, row.answer_cost) == ("math", "answered", "cache", 0, 0)
+    assert row.saved == 25 * 10**10
+
+
+def test_what_was_spent_on_top_in_vain_is_no_saving() -> None:
+    """A small tier whose answer did not pass, so that the large one was asked as well."""
+    story = Story()
+    begin(story)
+    story.tell("note.math.saving-tier", saving("tier", cost="0", extra="0.002"))
+    assert run_of(story).saved == -2 * 10**9
+
+
+def test_a_note_of_an_answer_that_was_not_given_in_the_end_saved_nothing() -> None:
+    story = Story()
+    story.tell("request.router.0", Request(text="?", user="ada"))
+    story.tell("note.router.saved", saving("answer_cache", cost="0.25", of="run-a"))
+    assert run_of(story).saved == 0
+    story.tell("answer.client.0", Answer(agent="math", text="4", cost="0.01"))
+    assert run_of(story).saved == 0
+
+
+def test_what_a_call_cost_is_split_over_the_tools_that_it_asked_for() -> None:
+    story = Story()
+    begin(story)
+    calls = tuple(ToolCall(id=str(place), tool=tool) for place, tool in enumerate(("add", "find", "add")))
+    story.tell("model.math.1", replace(model(), calls=calls, cost="0.000000000005"))
+    asked = [row for row in project_all(story) if isinstance(row, AskedToolRow)]
+    assert [(row.place, row.tool, row.cost) for row in asked] == [(0, "add", 3), (1, "find", 1), (2, "add", 1)]
+
+
+def test_the_gravest_that_a_limit_did_stays_with_the_run() -> None:
+    story = Story()
+    begin(story)
+    assert run_of(story).budget == ""
+    for what in ("budget_warning", "refused", "cheaper"):
+        noted(story, f"math.{what}-1-1", what, kind="run")
+    assert run_of(story).budget == "refused"
+
+
+def test_a_correction_goes_with_the_verdict_that_it_came_with() -> None:
+    story = Story()
+    begin(story)
+    story.tell("feedback.ledger.a-1", Feedback(verdict=-1, agent="clerk", by="ada"))
+    assert (run_of(story).verdict, run_of(story).correction) == (-1, "clerk")
+    story.tell("feedback.ledger.a-2", Feedback(verdict=1, by="ada"))
+    assert (run_of(story).verdict, run_of(story).correction) == (1, None)
+
+
+@pytest.mark.parametrize(
+    ("what", "step", "data"),
+    [
+        ("saving", "saving-tier", {"lever": "tier", "cost": "-1"}),
+        ("saving", "saving-tier", {"lever": "tier", "tokens": -1}),
+        ("saving", "saving-tier", {"lever": "tier", "cost": "0", "extra": "-1"}),
+        ("saving", "saving-tier", {"lever": "tier", "cost": "99999"}),
+        ("saving", "saved", {"lever": "answer_cache", "cost": "99999"}),
+        ("unused", "unused-1-1", {"cost": "1e9"}),
+        ("classified", "classified", {"usage": {"input_tokens": "many"}}),
+        ("classify", "classify", {"model": 7}),
+    ],
+)
+def test_a_note_about_money_that_cannot_be_believed_is_refused(what: str, step: str, data: dict[str, object]) -> None:
+    story = Story()
+    begin(story)
+    known = rows_of(story)
+    noted(story, f"math.{step}", what, **data)
+    with pytest.raises(BadMessage):
+        project(known, event(story.messages[-1]), PriceBook())
+
+
+def project_all(story: Story) -> list[Row]:
+    """Every row that was written, in this order."""
+    known, found = RunRows(), []
+    for message in story.messages:
+        for row in project(known, event(message), PriceBook()):
+            known.put(row)
+            found.append(row)
+    return found

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.router_data import Question, Unusable, few_shot, in_words, kept_back, read_questions
+from bench.router_data import Question, Unusable, check_categories, few_shot, in_words, kept_back, read_questions
 from bench.router_figures import agreement, scope
 from trunkline_router.classify import Verdict
 
@@ -47,6 +47,20 @@ def test_a_file_that_cannot_be_used_is_named_with_what_to_do(tmp_path: Path, con
     (tmp_path / "bad.csv").write_bytes(content)
     with pytest.raises(Unusable, match=rf"bad\.csv.*{said}|{said}.*bad\.csv"):
         read_questions(tmp_path / "bad.csv")
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "said"),
+    [
+        (["a", "a"], ["a"], "train.csv has questions of one category only"),
+        (["a", "a", "b"], ["a"], "train.csv has one question of 'b' only"),
+        (["a", "a", "b", "b"], ["a", "c"], "test.csv asks for 'c', of which train.csv has no question"),
+    ],
+)
+def test_categories_that_cannot_be_told_apart_are_named(train: list[str], test: list[str], said: str) -> None:
+    asked = [[Question(f"question {number}", label) for number, label in enumerate(each)] for each in (train, test)]
+    with pytest.raises(Unusable, match=said):
+        check_categories(Path("train.csv"), asked[0], Path("test.csv"), asked[1])
 
 
 def test_the_draw_follows_the_seed() -> None:

@@ -44,6 +44,25 @@ def test_a_text_is_embedded_alone_as_in_company(encoder: SentenceEncoder) -> Non
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\u5982\u4f55\u53d6\u6d88\u8ba2\u5355",  # "cancel" and "change" are the same to it, here
+        "\u043a\u0430\u043a \u043e\u0442\u043c\u0435\u043d\u0438\u0442\u044c",  # and nearly so in Russian
+        "schon sch\u00f6n",
+        "cancel \U0001f600",
+        "a " * MOST_PIECES + "open or close?",
+        "x" * 101,
+    ],
+)
+def test_a_text_of_which_something_is_lost_on_it_is_known_as_such(encoder: SentenceEncoder, text: str) -> None:
+    assert not encoder.reads(text)
+
+
+def test_english_is_read(encoder: SentenceEncoder) -> None:
+    assert encoder.reads("What\u2019s the \u201cfee\u201d for order 1042 \u2013 3.5 % or $4?")
+
+
 def test_every_point_has_length_one(encoder: SentenceEncoder) -> None:
     points = encoder.embed(["", "a", "!?", "\u4f60\u597d", "x" * 5000, "many words " * 1000])
     np.testing.assert_allclose(np.linalg.norm(points, axis=1), 1, atol=1e-5)

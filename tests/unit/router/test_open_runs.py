@@ -13,6 +13,7 @@ from trunkline.contracts.messages import Answer, Cancel, Fact, Note, Parent, Req
 from trunkline.contracts.subjects import Kind, RunKey
 from trunkline_router.deadline import Limits
 from trunkline_router.open_runs import WAITING, OpenRuns
+from trunkline_router.sharing import BEHIND, SHARING
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 LIMITS = Limits(run_seconds=900, longest_run_seconds=3600, queue_seconds=120)
@@ -272,3 +273,87 @@ def state(runs: OpenRuns) -> list[object]:
         (run.key, run.first, run.asked, run.placed, run.agent, run.parked, run.cancel, run.due)
         for run in runs._runs.values()
     ]
+
+
+def shares(log: Log, run: str, behind: object) -> RunKey:
+    return log.write("note", "router", Note(what=SHARING, data={BEHIND: behind}), run, run)
+
+
+def asks(log: Log, run: str) -> RunKey:
+    return log.write("request", "router", Request(text="?"), run, run)
+
+
+def test_a_run_whose_task_bears_a_key_leads_those_who_ask_the_same(log: Log) -> None:
+    first = asks(log, "a")
+    asked = log.sequence
+    assert log.runs.leader("k", but=first) == 0
+    log.write("task", "agent", Task(cache="k"), "a", "a")
+    other = asks(log, "b")
+    assert (log.runs.leader("k", but=other), log.runs.leader("k", but=first)) == (asked, 0)
+    log.write("cancel", "all", Cancel(), "a", "a")
+    assert log.runs.leader("k", but=other) == 0
+
+
+def test_a_run_leads_from_the_moment_that_it_is_about_to_be_placed(log: Log) -> None:
+    first, other = RunKey.checked("a", "a"), RunKey.checked("b", "b")
+    log.runs.count(first, "agent")
+    log.runs.sharing.lead("k", first, 7)
+    assert log.runs.leader("k", but=other) == 7
+    log.runs.take_back(first)
+    assert log.runs.leader("k", but=other) == 0
+
+
+def test_a_run_that_has_ended_leads_nobody_even_if_that_was_read_before(log: Log) -> None:
+    first = asks(log, "a")
+    log.write("answer", "client", Answer(), "a", "a")
+    log.runs.sharing.lead("k", first, 1)
+    assert log.runs.leader("k", but=RunKey.checked("b", "b")) == 0
+
+
+def test_those_who_wait_are_looked_at_when_the_other_run_ends(log: Log) -> None:
+    asks(log, "a")
+    asked = log.sequence
+    log.write("task", "agent", Task(cache="k"), "a", "a")
+    for each in ("b", "c"):
+        asks(log, each)
+        shares(log, each, asked)
+    run = log.runs.get(RunKey.checked("b", "b"))
+    assert run
+    assert log.runs.ahead(run) is log.runs.get(RunKey.checked("a", "a"))
+    log.touched()
+    log.write("answer", "client", Answer(), "a", "a")
+    assert (log.touched(), log.runs.ahead(run)) == (["b", "c"], None)
+
+
+def test_nobody_waits_for_one_who_waits(log: Log) -> None:
+    for run in ("a", "b"):
+        asks(log, run)
+    shares(log, "b", 1)
+    one, other = (log.runs.get(RunKey.checked(each, each)) for each in ("a", "b"))
+    assert one
+    assert other
+    assert log.runs.ahead(other) is one
+    log.touched()
+    shares(log, "a", 2)
+    assert (sorted(log.touched()), log.runs.ahead(other), log.runs.ahead(one)) == (["a", "b"], None, None)
+
+
+def test_the_time_in_the_queue_begins_when_the_waiting_is_over(log: Log) -> None:
+    asks(log, "a")
+    asks(log, "b")
+    shares(log, "b", 1)
+    run = log.runs.get(RunKey.checked("b", "b"))
+    assert run
+    assert run.due == log.now + (run.deadline - log.now) / 2
+    log.write("answer", "client", Answer(), "a", "a")
+    log.sequence += 500
+    log.write("task", "agent", Task(cache="k"), "b", "b")
+    assert (run.due, run.waits_for_same) == (log.now + timedelta(seconds=120), False)
+
+
+@pytest.mark.parametrize("said", [None, "1", -1, 0, True, 1.5, [1]])
+def test_a_note_that_says_nothing_makes_nobody_wait(log: Log, said: object) -> None:
+    run = log.runs.get(asks(log, "a"))
+    shares(log, "a", said)
+    assert run
+    assert not run.waits_for_same

@@ -13,8 +13,10 @@ from tests.conftest import wait_until
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard
 from trunkline_router.classify import RouteCard, Verdict
+from trunkline_router.known import normalised
+from trunkline_router.lessons import Taught
 from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.routes import MOST_CORRECTIONS, Routes
+from trunkline_router.routes import PATIENCE_SECONDS, SHORT, Routes
 
 BILLING = AgentCard(agent="billing", worker="1", description="Invoices and refunds", examples=("I want my money back",))
 SHIPPING = AgentCard(agent="shipping", worker="1", description="Parcels", examples=("Where is my parcel?",))
@@ -53,11 +55,19 @@ class Slow(LexicalClassifier):
         super().fit(routes)
 
 
+async def goes(routes: Routes, question: str, label: str) -> bool:
+    return (await routes.classify(question)).label == label
+
+
+async def scored(routes: Routes, question: str, labels: set[str]) -> bool:
+    return set((await routes.classify(question)).scores) == labels
+
+
 async def test_whoever_is_there_has_been_learnt_on_entering() -> None:
     routes = Routes(Listed(BILLING, SHIPPING, ANYTHING), LexicalClassifier())
     async with routes.learning():
-        assert routes.classify("refund my money").label == "billing"
-        assert set(routes.classify("parcel").scores) == {"billing", "shipping"}
+        assert (await routes.classify("refund my money")).label == "billing"
+        assert set((await routes.classify("parcel")).scores) == {"billing", "shipping"}
 
 
 async def test_while_it_learns_the_old_answers_and_the_loop_goes_on() -> None:
@@ -70,9 +80,9 @@ async def test_while_it_learns_the_old_answers_and_the_loop_goes_on() -> None:
         roster.now(BILLING, SHIPPING)
         await wait_until(slow.learning.is_set, "the learning began")
         await routes.settled()
-        assert set(routes.classify("where is my parcel").scores) == {"billing"}
+        assert set((await routes.classify("where is my parcel")).scores) == {"billing"}
         slow.let.set()
-        await wait_until(lambda: routes.classify("where is my parcel").label == "shipping", "it is learnt")
+        await wait_until(lambda: goes(routes, "where is my parcel", "shipping"), "it is learnt")
 
 
 async def test_a_question_waits_for_what_is_new() -> None:
@@ -81,7 +91,7 @@ async def test_a_question_waits_for_what_is_new() -> None:
     async with routes.learning():
         roster.now(BILLING, SHIPPING)
         await routes.settled()
-        assert routes.classify("where is my parcel").label == "shipping"
+        assert (await routes.classify("where is my parcel")).label == "shipping"
 
 
 async def test_who_left_gets_nothing_even_before_that_is_learnt() -> None:
@@ -89,7 +99,7 @@ async def test_who_left_gets_nothing_even_before_that_is_learnt() -> None:
     routes = Routes(roster, LexicalClassifier())
     async with routes.learning():
         roster.cards = [BILLING]
-        verdict = routes.classify("where is my parcel")
+        verdict = await routes.classify("where is my parcel")
         assert (verdict.label, verdict.confidence) == ("", 0.0)
 
 
@@ -98,7 +108,7 @@ async def test_who_left_without_a_word_is_forgotten() -> None:
     routes = Routes(roster, LexicalClassifier())
     async with routes.learning():
         roster.cards = [BILLING]
-        await wait_until(lambda: set(routes.classify("parcel").scores) == {"billing"}, "the clock was looked at")
+        await wait_until(lambda: scored(routes, "parcel", {"billing"}), "the clock was looked at")
 
 
 async def test_what_does_not_change_is_not_learnt_again() -> None:
@@ -118,22 +128,47 @@ async def test_what_does_not_change_is_not_learnt_again() -> None:
 async def test_a_correction_is_one_more_example() -> None:
     routes = Routes(Listed(BILLING, SHIPPING), LexicalClassifier())
     async with routes.learning():
-        assert routes.classify("customs paperwork").label == ""
-        routes.learn("Which customs paperwork do I need?", "shipping")
-        await routes.settled()
-        assert routes.classify("customs paperwork").label == "shipping"
+        assert (await routes.classify("customs paperwork")).label == ""
+        routes.teach(Taught(examples={"shipping": ("Which customs paperwork do I need?",)}))
+        await wait_until(lambda: bool(routes._studied.examples), "it is learnt")
+        assert (await routes.classify("customs paperwork")).label == "shipping"
 
 
-async def test_corrections_do_not_grow_without_end() -> None:
-    routes = Routes(Listed(BILLING), LexicalClassifier())
-    for number in range(2 * MOST_CORRECTIONS):
-        routes.learn(f"question {number}", "billing")
-        routes.learn(f"question {number}", "billing")
-    (route,) = routes._routes()
-    assert route.examples == (
-        *BILLING.examples,
-        *(f"question {n}" for n in range(MOST_CORRECTIONS, 2 * MOST_CORRECTIONS)),
-    )
+async def test_nobody_waits_for_lessons() -> None:
+    slow = Slow()
+    slow.let.set()
+    routes = Routes(Listed(BILLING, SHIPPING), slow)
+    async with routes.learning():
+        slow.let.clear()
+        slow.learning.clear()
+        routes.teach(Taught(examples={"shipping": ("Which customs paperwork do I need?",)}))
+        await wait_until(slow.learning.is_set, "the learning began")
+        async with asyncio.timeout(PATIENCE_SECONDS / 2):
+            await routes.settled()
+        slow.let.set()
+
+
+async def test_what_one_user_alone_says_is_learnt_but_not_taken_for_known() -> None:
+    paperwork = "Which customs paperwork do I need?"
+    routes = Routes(Listed(BILLING, SHIPPING), LexicalClassifier())
+    async with routes.learning():
+        for hearsay, known in ((frozenset({normalised(paperwork)}), False), (frozenset[str](), True)):
+            taught = Taught(examples={"shipping": (paperwork,)}, hearsay=hearsay)
+            routes.teach(taught)
+            await wait_until(lambda taught=taught: routes._studied is taught, "it is learnt")  # type: ignore[misc]
+            assert (await routes.classify(paperwork)).label == "shipping"
+            assert (routes.known(paperwork) is not None) == known
+
+
+async def test_what_one_user_alone_says_takes_no_example_from_its_author() -> None:
+    example = BILLING.examples[0]
+    routes = Routes(Listed(BILLING, SHIPPING), LexicalClassifier())
+    async with routes.learning():
+        for agent in ("shipping", "billing"):
+            taught = Taught(examples={agent: (example,)}, hearsay=frozenset({normalised(example)}))
+            routes.teach(taught)
+            await wait_until(lambda taught=taught: routes._studied is taught, "it is learnt")  # type: ignore[misc]
+            assert routes.known(example) == Verdict("billing", 1.0, "example")
 
 
 async def test_learning_that_fails_is_said_and_tried_again() -> None:
@@ -152,9 +187,9 @@ async def test_learning_that_fails_is_said_and_tried_again() -> None:
             broken.broken = True
             roster.now(BILLING, SHIPPING)
             await wait_until(lambda: any(each["action"] == "learning_failed" for each in logs), "it is said")
-            assert routes.classify("my money back").label == "billing"
+            assert (await routes.classify("my money back")).label == "billing"
             broken.broken = False
-            await wait_until(lambda: routes.classify("where is my parcel").label == "shipping", "it is tried again")
+            await wait_until(lambda: goes(routes, "where is my parcel", "shipping"), "it is tried again")
 
 
 @pytest.mark.parametrize("label", ["billing", "ghost"])
@@ -163,5 +198,38 @@ async def test_only_live_agents_are_named(label: str) -> None:
         def classify(self, question: str) -> Verdict:
             return Verdict(label, 0.9, "fixed", {label: 0.9})
 
-    verdict = Routes(Listed(BILLING), Fixed()).classify("hello")
+    verdict = await Routes(Listed(BILLING), Fixed()).classify("hello")
     assert verdict == Verdict(*(("billing", 0.9) if label == "billing" else ("", 0.0)), "fixed", {label: 0.9})
+
+
+async def test_the_loop_goes_on_while_a_long_question_is_classified() -> None:
+    class Long(LexicalClassifier):
+        def __init__(self) -> None:
+            super().__init__()
+            self.let = threading.Event()
+            self.asked = threading.Event()
+
+        def classify(self, question: str) -> Verdict:
+            if len(question) > SHORT:
+                self.asked.set()
+                assert self.let.wait(20)
+            return super().classify(question)
+
+    long = Long()
+    routes = Routes(Listed(BILLING, SHIPPING), long)
+    async with routes.learning():
+        asking = asyncio.create_task(routes.classify("where is my parcel " * SHORT))
+        await wait_until(long.asked.is_set, "the long question is looked at")
+        assert (await routes.classify("refund my money")).label == "billing"
+        assert not asking.done()
+        long.let.set()
+        assert (await asking).label == "shipping"
+
+
+async def test_a_hidden_agent_is_not_learnt() -> None:
+    hidden = AgentCard(agent="secret", worker="1", description="Parcels", examples=("parcel",), hidden=True)
+    routes = Routes(Listed(BILLING, SHIPPING, hidden), LexicalClassifier())
+    async with routes.learning():
+        assert set((await routes.classify("parcel")).scores) == {"billing", "shipping"}
+        assert set(routes.agents()) == {"billing", "shipping", "secret"}
+        assert routes.known("parcel") is None

@@ -87,4 +87,4 @@ def test_earlier_exchanges_are_those_answered_before_the_task_was_written() -> N
         event(7, "task", "plain", "0", Task()),
         event(8, "answer", "client", "0", Answer(text="third"), later),
     ]
-    assert state_of(KEY, events).exchanges == [("one", "first")]
+    assert state_of(KEY, events).exchanges == [("one", "first", earlier.run)]

@@ -81,3 +81,19 @@ def test_the_call_is_known_inside_of_one_only(monkeypatch: pytest.MonkeyPatch) -
         call_id()
     monkeypatch.setenv("TRUNKLINE_CALL_ID", "run-7")
     assert call_id() == "run-7"
+
+
+def test_a_tool_says_how_much_of_its_result_a_model_is_told() -> None:
+    assert tool(rows).card("me", "here").result_tokens == 0
+    assert tool(result_tokens=50)(rows).card("me", "here").result_tokens == 50
+
+
+@pytest.mark.parametrize("tokens", [0, 49, 100.0, True])
+def test_too_little_of_a_result_is_refused(tokens: Any) -> None:
+    with pytest.raises(InvalidSettings, match=r"tool rows: result_tokens is .*from 50"):
+        tool(result_tokens=tokens)(rows)
+
+
+def rows() -> list[int]:
+    """Rows."""
+    return []

@@ -1,0 +1,44 @@
+"""All that gives answers again, put together as the settings say."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from trunkline.bus import Bus
+from trunkline.bus.clock import ServerClock
+from trunkline.cache import Cache
+from trunkline_router.again import Again
+from trunkline_router.alike import Alike
+from trunkline_router.answers import Answers, open_store
+from trunkline_router.kept import Kept
+from trunkline_router.open_runs import OpenRuns
+from trunkline_router.routes import Routes
+from trunkline_router.settings import RouterSettings
+
+
+@dataclass(frozen=True)
+class Reusing:
+    """`again` gives answers, `kept` takes them. Enter `running`."""
+
+    answers: Answers
+    again: Again
+    kept: Kept
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Reusing]:
+        async with self.answers.keeping(), self.kept.keeping():
+            yield self
+
+
+def reusing(
+    bus: Bus, routes: Routes, open_runs: OpenRuns, clock: ServerClock, settings: RouterSettings
+) -> Reusing | None:
+    """None when the settings turn it off. Raises InvalidSettings."""
+    if settings.router_cache == "off":
+        return None
+    answers = Answers(Cache(open_store(bus, settings)), clock, longest=settings.router_cache_seconds)
+    alike = Alike(answers, routes.encoder, most=settings.router_alike_questions)
+    kept = Kept(bus, routes, answers, alike, clock, operators=settings.operators, days=settings.router_learn_days)
+    return Reusing(answers, Again(bus, open_runs, answers, alike, clock), kept)

@@ -1,0 +1,185 @@
+"""`trunkline router backtest`: questions that were asked before, decided anew by other settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trunkline.cli.options import Json, Url
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from trunkline.bus import Bus
+    from trunkline.cli.backtest_log import Past
+    from trunkline.cli.backtest_report import Change, Decision, Report
+
+SETTINGS = ("router_confident", "router_hard", "router_model", "routes")
+OF_A_ROUTE = ("description", "examples")
+PAGE = 50
+WAIT_SECONDS = 120.0
+"""For a page; before the first one, the router learns the routes once more."""
+SHOWN = 20
+
+
+def backtest(
+    since: Annotated[str, typer.Option(metavar="TIME", help="Questions from then on: 7d (ago), or ISO 8601.")] = "7d",
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", help="The candidate: a TOML file. Else the router's own settings.", show_default=False
+        ),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many questions.")] = 1000,
+    url: Url = "",
+    as_json: Json = False,
+) -> None:
+    """What a candidate's settings would change about the questions that were asked.
+
+    The file may set router_confident, router_hard and router_model, and in [routes.AGENT] description and examples.
+    Nothing is written, and no model is asked. The router decides with the agents that run now, and with what
+    feedback had taught it before that time.
+    """
+    from trunkline.cli.console import print_json, print_lines
+    from trunkline.cli.moments import moment
+    from trunkline.cli.session import run
+    from trunkline.contracts.errors import InvalidArguments
+
+    begin = moment(since, "--since")
+    if begin is None:
+        raise InvalidArguments("--since is empty.", "Write 7d, or a time like 2026-01-31T09:30.")
+    found = run(_backtest(url, begin, limit, candidate_of(config)))
+    if as_json:
+        print_json(found.as_data())
+    else:
+        print_lines(_lines(found))
+
+
+def candidate_of(path: Path | None) -> dict[str, Any]:
+    """What the file says. Raises InvalidSettings."""
+    from trunkline.contracts.errors import InvalidSettings
+    from trunkline.settings_file import read_settings, refuse_unknown, table_of
+
+    if path is None:
+        return {}
+    where, document = read_settings(path)
+    refuse_unknown(document, SETTINGS, "the file", where)
+    for agent, table in table_of(document, "routes", where).items():
+        if not isinstance(table, dict):
+            raise InvalidSettings(f"{where}: routes.{agent} is not a table.", f"Write [routes.{agent}].")
+        refuse_unknown(table, OF_A_ROUTE, f"[routes.{agent}]", where)
+    return document
+
+
+async def _backtest(url: str, since: datetime, limit: int, candidate: dict[str, Any]) -> Report:
+    from trunkline.cli.backtest_log import length_since, read_pasts
+    from trunkline.cli.backtest_report import report
+    from trunkline.cli.console import err
+    from trunkline.cli.progress import progress
+    from trunkline.cli.session import on_trunkline
+    from trunkline.cli.settings import CliSettings
+    from trunkline.contracts.errors import NotFound
+
+    async with on_trunkline(url) as bus:
+        with progress(err(), "reading the log", await length_since(bus, since)) as step:
+            pasts = (await read_pasts(bus, since, CliSettings.load().tenant, step)).decided[-limit:]
+        if not pasts:
+            raise NotFound("No question was routed in that time.", "Go back further, with --since.")
+        now: list[Decision] = []
+        new: list[Decision] = []
+        with progress(err(), "deciding anew", len(pasts)) as step:
+            for start in range(0, len(pasts), PAGE):
+                by_now, by_candidate = await _decided(bus, since, pasts[start : start + PAGE], candidate)
+                now += by_now
+                new += by_candidate
+                step(len(new))
+    return report(pasts, now, new)
+
+
+async def _decided(
+    bus: Bus, since: datetime, pasts: list[Past], candidate: dict[str, Any]
+) -> tuple[list[Decision], list[Decision]]:
+    """By the router's own settings, and by the candidate's."""
+    from trunkline.cli.backtest_report import Decision
+    from trunkline.client.query import query
+
+    asked = [{"text": past.question, "agent": past.asked_for, "partner": past.partner} for past in pasts]
+    found = await query(bus, "router", "backtest", wait=WAIT_SECONDS, since=since, questions=asked, candidate=candidate)
+
+    def read(side: str) -> list[Decision]:
+        return [
+            Decision(
+                agent=each.get("agent", ""),
+                tier=each.get("tier", ""),
+                source=each.get("source", ""),
+                refusal=each.get("refusal", ""),
+                unasked=each.get("unasked", False),
+                ms=each.get("ms", 0.0),
+            )
+            for each in found[side]
+        ]
+
+    return read("now"), read("candidate")
+
+
+def _lines(found: Report) -> list[Text]:
+    from trunkline.cli.console import clean, text
+
+    share = found.agreed / found.questions
+    lines = [
+        text((f"{found.agreed:,} of {found.questions:,} questions stay where they were", "head"), f"  {share:.1%}")
+    ]
+    if found.unasked:
+        lines.append(
+            text((f"{found.unasked:,} would be shown to the hosted model first; here nobody asked it", "hint"))
+        )
+    lines += [_cost_line(found), _time_line(found)]
+    if found.moves:
+        lines += [text(), text(("What moves", "head"))]
+        width = max(len(clean(old)) for old, _, _ in found.moves)
+        lines += [
+            text(f"  {count:>6,}  ", (f"{clean(old):<{width}}", "name"), (" → ", "faint"), (clean(new), "name"))
+            for old, new, count in found.moves[:SHOWN]
+        ]
+        lines += [text(), text(("What to look at", "head"), ("  those with feedback first", "faint"))]
+        lines += [_change_line(change) for change in found.changes[:SHOWN]]
+    left = len(found.changes) - SHOWN
+    return [*lines, text((f"  and {left:,} more: --json has all of them", "faint"))] if left > 0 else lines
+
+
+def _cost_line(found: Report) -> Text:
+    from trunkline.cli.console import text
+    from trunkline.cli.figures import counted, dollars
+
+    cost = found.cost
+    unknown = f"; without {counted(cost.unknown, 'question')} of unknown cost" if cost.unknown else ""
+    return text(
+        f"{dollars(str(cost.decided))} → {dollars(str(cost.candidate))}",
+        (f"  each at the mean cost of its agent and tier{unknown}", "faint"),
+    )
+
+
+def _time_line(found: Report) -> Text:
+    from trunkline.cli.backtest_report import percentile
+    from trunkline.cli.console import text
+    from trunkline.cli.figures import duration
+
+    sides = [
+        f"{duration(percentile(taken, 50))} (95 %: {duration(percentile(taken, 95))})"
+        for taken in (found.now, found.candidate)
+    ]
+    return text(f"{sides[0]} → {sides[1]}", ("  per decision", "faint"))
+
+
+def _change_line(change: Change) -> Text:
+    from trunkline.cli.backtest_report import place
+    from trunkline.cli.console import clean, text
+    from trunkline.cli.figures import short
+
+    mark, style = {True: ("right", "good"), False: ("wrong", "bad"), None: ("?", "faint")}[change.right]
+    old = place(change.past.agent, change.past.tier)
+    moved = f"{clean(old)} → {clean(change.new.place)}  "
+    return text((f"  {mark:<6}", style), (f"{short(change.past.run)}  ", "faint"), moved, clean(change.past.question))
