@@ -144,7 +144,8 @@ class Run:
         async def queries() -> Sequence[ModelQuery]:
             models = self._resolved(named)
             if aside and all(map(is_offline, models)):
-                models = self._resolved(named_models(self.agent.models, self._engine.state.task))
+                own = self._resolved(named_models(self.agent.models, self._engine.state.task))
+                models = models if all(map(is_offline, own)) else own
             specs = tuple(await self._surroundings.tool_specs(tools))
             return [msgspec.structs.replace(asked, model=each, tools=specs) for each in models]
 
