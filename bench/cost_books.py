@@ -18,10 +18,9 @@ from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.dialog import Usage
 from trunkline.contracts.messages import Answer, Fact, Model, Note
 from trunkline.contracts.savings import SAVING
-from trunkline.contracts.subjects import Subject
+from trunkline.contracts.subjects import CLASSIFIED, Subject
 from trunkline.contracts.verdicts import CHECKED, ESCALATED
 from trunkline.prices import Money, PriceBook
-from trunkline_router.hosted import CLASSIFIED
 
 CACHES = ("answer_cache", "alike_cache")
 PROMPT_CACHE = "prompt_cache"

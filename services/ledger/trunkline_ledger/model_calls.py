@@ -15,6 +15,7 @@ from trunkline.contracts.codec import Event
 from trunkline.contracts.dialog import Usage
 from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.messages import Failure, Model, Note, Prompt
+from trunkline.contracts.subjects import CLASSIFIED, CLASSIFY
 from trunkline.prices import PriceBook
 from trunkline_ledger.believable import count, day_of, elapsed, milliseconds, text, tokens
 from trunkline_ledger.costs import NOTHING, UNKNOWN, Cost, amount, by_book, recorded
@@ -27,8 +28,6 @@ UNUSED = "unused-"
 """How the step of an attempt's note begins; the attempt's own follows. It failed, and another one followed; or it came
 back too late.
 """
-CLASSIFY, CLASSIFIED = "classify", "classified"
-"""The router's notes on a call that it makes itself, in place of a prompt and a model. They bear this step, too."""
 CACHE = "cache"
 
 

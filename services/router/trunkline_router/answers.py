@@ -14,17 +14,14 @@ from typing import Any
 import msgspec
 import structlog
 
-from trunkline.bus.bucket import Bucket
 from trunkline.bus.clock import ServerClock
-from trunkline.bus.connection import Bus
-from trunkline.cache import BusStore, Cache, CacheKey, Entry, MemoryStore, RedisStore, Store
+from trunkline.cache import Cache, CacheKey, Entry
 from trunkline.contracts.codec import decode, encode
 from trunkline.contracts.errors import BadMessage
 from trunkline.contracts.messages import Answer, Note
 from trunkline.contracts.savings import saving
 from trunkline.contracts.subjects import RunKey
 from trunkline.prices import Money
-from trunkline_router.settings import RouterSettings
 
 log = structlog.get_logger("trunkline.router")
 
@@ -73,17 +70,6 @@ class Hit:
     @property
     def answer(self) -> Answer:
         return Answer(agent=self.given.agent, text=self.given.text, cost=str(Money()), source=FROM_CACHE)
-
-
-def open_store(bus: Bus, settings: RouterSettings) -> Store:
-    """The one that the settings name. Raises InvalidSettings."""
-    match settings.router_cache:
-        case "memory":
-            return MemoryStore(max_entries=settings.router_cache_entries, max_bytes=settings.router_cache_bytes)
-        case "bus":
-            return BusStore(Bucket.answers(bus))
-        case url:
-            return RedisStore(url)
 
 
 class Answers:

@@ -39,7 +39,7 @@ from trunkline.contracts.errors import (
     UnknownPrice,
 )
 from trunkline.contracts.messages import Fact, Note
-from trunkline.contracts.subjects import ROUTER, RunKey
+from trunkline.contracts.subjects import CLASSIFIED, CLASSIFY, ROUTER, RunKey
 from trunkline.models import ModelClient, ModelSettings, open_models
 from trunkline.prices import Money, PriceBook, most_input_tokens
 from trunkline_router.classify import RouteCard, Verdict
@@ -50,8 +50,6 @@ from trunkline_router.wording import standard_form
 
 log = structlog.get_logger("trunkline.router")
 
-CLASSIFY, CLASSIFIED = "classify", "classified"
-"""Steps of the router's notes, and what they say."""
 NONE = "none"
 RELIABLE = 0.9
 """The confidence in what the model says: a prior, not a measurement."""

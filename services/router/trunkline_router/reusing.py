@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from trunkline.bus import Bus
 from trunkline.bus.clock import ServerClock
-from trunkline.cache import Cache
+from trunkline.cache import Cache, open_store
 from trunkline_router.again import Again
 from trunkline_router.alike import Alike
-from trunkline_router.answers import Answers, open_store
+from trunkline_router.answers import Answers
 from trunkline_router.kept import Kept
 from trunkline_router.open_runs import OpenRuns
 from trunkline_router.routes import Routes
@@ -36,9 +36,11 @@ def reusing(
     bus: Bus, routes: Routes, open_runs: OpenRuns, clock: ServerClock, settings: RouterSettings
 ) -> Reusing | None:
     """None when the settings turn it off. Raises InvalidSettings."""
-    if settings.router_cache == "off":
+    entries, size = settings.router_cache_entries, settings.router_cache_bytes
+    store = open_store(settings.router_cache, bus, max_entries=entries, max_bytes=size)
+    if store is None:
         return None
-    answers = Answers(Cache(open_store(bus, settings)), clock, longest=settings.router_cache_seconds)
+    answers = Answers(Cache(store), clock, longest=settings.router_cache_seconds)
     alike = Alike(answers, routes.encoder, most=settings.router_alike_questions)
     kept = Kept(bus, routes, answers, alike, clock, operators=settings.operators, days=settings.router_learn_days)
     return Reusing(answers, Again(bus, open_runs, answers, alike, clock), kept)

@@ -17,7 +17,7 @@ from collections.abc import Iterable
 
 from trunkline.contracts.codec import Event
 from trunkline.contracts.messages import Fact, Model, Note, Prompt
-from trunkline.contracts.subjects import CLIENT, RunKey, Subject
+from trunkline.contracts.subjects import CLASSIFIED, CLASSIFY, CLIENT, RunKey, Subject
 from trunkline.prices import Money
 
 GRACE_SECONDS = 120.0
@@ -28,8 +28,6 @@ somebody may have looked, found no intent, and given the amount back.
 """
 FAILED, UNUSED = "retry", "unused"
 """How the notes on an attempt begin: it failed, and another followed; or it came back, but another was first."""
-CLASSIFY, CLASSIFIED = "classify", "classified"
-"""The router's notes: a model is about to be asked; what it said, and what that cost."""
 
 
 def evidence(call: Subject) -> tuple[str, ...]:

@@ -44,6 +44,8 @@ CLIENT = "client"
 TIMER = "timer"
 EVERYBODY = "all"
 FIRST = StepName("0")
+CLASSIFY, CLASSIFIED = "classify", "classified"
+"""Steps of the router's notes, and what they say: a model is about to be asked; what came of it, and what that cost."""
 SUMMARY = StepName("summary")
 """The note that sums up what a conversation had been before."""
 TOOLS_SAVED = StepName("saving-tools")
