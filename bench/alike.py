@@ -21,11 +21,11 @@ from rich.table import Table
 from bench.report import console
 from bench.router_data import Question, Unusable, read_questions
 from trunkline.cache import CacheKey
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.threshold import START, Threshold
-from trunkline_router.vectors import Vectors
-from trunkline_router.weights import Tensor, find
-from trunkline_router.wording import essentials, standard_form
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.weights import Tensor, find
+from trunkline_router.deciding.wording import essentials, standard_form
+from trunkline_router.reuse.threshold import START, Threshold
+from trunkline_router.reuse.vectors import Vectors
 
 GROUP = CacheKey("bench.shared.all")
 USERS = 50

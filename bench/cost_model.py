@@ -19,7 +19,7 @@ from bench.cost_stream import Stream, chance
 from trunkline.agent import Check
 from trunkline.contracts.dialog import ModelQuery, ModelReply, ToolCall, ToolMessage, Usage, UserMessage
 from trunkline.run.tiers import JUDGE
-from trunkline_router.hosted import NONE, TELLS
+from trunkline_router.deciding.hosted import NONE, TELLS
 
 CHARACTERS = 4
 """A token."""

@@ -24,8 +24,8 @@ from trunkline.contracts.subjects import TRUNK
 from trunkline.host.server import EmbeddedServer, free_port
 from trunkline.prices import Money, PriceBook
 from trunkline.worker import working
-from trunkline_router import hosted
 from trunkline_router.app import router_service
+from trunkline_router.deciding import hosted
 from trunkline_router.settings import RouterSettings
 from trunkline_tools.app import tools_service
 from trunkline_tools.service_settings import ToolsSettings

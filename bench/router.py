@@ -24,11 +24,11 @@ from rich.table import Table
 from bench.report import console
 from bench.router_data import Question, Unusable, check_categories, few_shot, kept_back, read_questions
 from bench.router_figures import EXAMPLES, Quality, Speed, agreement, scope, speed
-from trunkline_router.classify import Classifier, RouteCard, Verdict
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.few_shot import FewShotClassifier
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.weights import Tensor, find
+from trunkline_router.classifiers.classify import Classifier, RouteCard, Verdict
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.few_shot import FewShotClassifier
+from trunkline_router.classifiers.lexical import LexicalClassifier
+from trunkline_router.classifiers.weights import Tensor, find
 
 Make = Callable[[], Classifier]
 

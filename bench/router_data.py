@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from trunkline_router.classify import RouteCard
+from trunkline_router.classifiers.classify import RouteCard
 
 
 class Unusable(ValueError):

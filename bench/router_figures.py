@@ -12,7 +12,7 @@ import psutil
 
 from bench.measure import percentile
 from bench.router_data import Question
-from trunkline_router.classify import Classifier, RouteCard, Verdict
+from trunkline_router.classifiers.classify import Classifier, RouteCard, Verdict
 
 BINS = 15
 IN_SCOPE = 0.95

@@ -26,8 +26,8 @@ from trunkline.contracts.subjects import ROUTER, RunKey
 from trunkline.models import OfflineModel
 from trunkline.worker import WorkerSettings, working
 from trunkline_router.app import routing
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.lexical import LexicalClassifier
+from trunkline_router.deciding.routes import Routes
 from trunkline_router.settings import RouterSettings
 from trunkline_tools.app import tools_service
 from trunkline_tools.service_settings import ToolsSettings

@@ -28,7 +28,7 @@ from trunkline.contracts.subjects import ROUTER, RunKey, filter_of
 from trunkline.worker import working
 from trunkline_agents.app import agents_service
 from trunkline_agents.settings import AgentsSettings
-from trunkline_router.sharing import SHARING
+from trunkline_router.runs.sharing import SHARING
 
 MODEL = "openai:gpt-4o-mini"
 COST = "0.00027"

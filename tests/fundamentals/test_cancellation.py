@@ -23,8 +23,9 @@ from trunkline.contracts.subjects import ROUTER, RunKey, Subject
 from trunkline.run import ending
 from trunkline.run.state import RunState
 from trunkline.worker import turn
-from trunkline_router import keeper, placing
-from trunkline_router.open_runs import WAITING
+from trunkline_router import placing
+from trunkline_router.runs import keeper
+from trunkline_router.runs.open_runs import WAITING
 
 
 def sleeper() -> Agent:

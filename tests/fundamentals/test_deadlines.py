@@ -19,7 +19,7 @@ from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey
 from trunkline.models import OfflineModel
 from trunkline.worker import WorkerSettings, working
 from trunkline_router import placing
-from trunkline_router.open_runs import WAITING
+from trunkline_router.runs.open_runs import WAITING
 
 
 def sleeper(name: str = "sleeper") -> Agent:

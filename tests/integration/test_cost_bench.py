@@ -20,8 +20,8 @@ from bench.router_data import Unusable
 from trunkline.contracts.dialog import ModelQuery, UserMessage
 from trunkline.prices import Money
 from trunkline.run.tiers import JUDGE
-from trunkline_router.classify import RouteCard
-from trunkline_router.hosted import question_for
+from trunkline_router.classifiers.classify import RouteCard
+from trunkline_router.deciding.hosted import question_for
 
 INTENTS = {
     "card_arrival": "Where is my new card number {}?",

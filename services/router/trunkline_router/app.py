@@ -18,18 +18,18 @@ from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard
 from trunkline.service import Service
 from trunkline.service.edges import answer_queries
-from trunkline_router.backtest import Backtest, Trial
-from trunkline_router.choice import best_classifier
-from trunkline_router.explain import Explanation, Question, explain
-from trunkline_router.keeper import Keeper
-from trunkline_router.lessons import Lessons
-from trunkline_router.open_runs import OpenRuns
+from trunkline_router.classifiers.choice import best_classifier
+from trunkline_router.deciding.backtest import Backtest, Trial
+from trunkline_router.deciding.explain import Explanation, Question, explain
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.learning.lessons import Lessons
+from trunkline_router.learning.study import Study
 from trunkline_router.placing import Router
-from trunkline_router.reader import Reader
-from trunkline_router.reusing import reusing
-from trunkline_router.routes import Routes
+from trunkline_router.reuse.reusing import reusing
+from trunkline_router.runs.keeper import Keeper
+from trunkline_router.runs.open_runs import OpenRuns
+from trunkline_router.runs.reader import Reader
 from trunkline_router.settings import RouterSettings
-from trunkline_router.study import Study
 
 
 @contextlib.asynccontextmanager
@@ -72,7 +72,9 @@ async def _with_hosted_model(router: Router) -> AsyncIterator[None]:
     if not router.settings.router_model:
         yield
         return
-    from trunkline_router.hosted import open_hosted  # a router that asks no model needs no prices and no providers
+    from trunkline_router.deciding.hosted import (
+        open_hosted,  # a router that asks no model needs no prices and no providers
+    )
 
     async with open_hosted(router.bus, router.routes, router.settings, router.clock) as router.hosted:
         yield

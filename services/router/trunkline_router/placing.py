@@ -16,17 +16,17 @@ from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey
 from trunkline.run.ending import cancelled, end_run
 from trunkline_router.busy import busy, talked_over
 from trunkline_router.deadline import deadline_of
-from trunkline_router.decide import Dispatch, dispatch
-from trunkline_router.open_runs import WAITING, OpenRun, OpenRuns
-from trunkline_router.reader import Reader
-from trunkline_router.reuse import question_of
-from trunkline_router.routes import Routes
+from trunkline_router.deciding.decide import Dispatch, dispatch
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.deciding.talk import partner_of
+from trunkline_router.reuse.keys import question_of
+from trunkline_router.runs.open_runs import WAITING, OpenRun, OpenRuns
+from trunkline_router.runs.reader import Reader
 from trunkline_router.settings import RouterSettings
-from trunkline_router.talk import partner_of
 
 if TYPE_CHECKING:
-    from trunkline_router.again import Again
-    from trunkline_router.hosted import HostedModel
+    from trunkline_router.deciding.hosted import HostedModel
+    from trunkline_router.reuse.again import Again
 
 log = structlog.get_logger("trunkline.router")
 

@@ -19,10 +19,10 @@ from trunkline.contracts.messages import Feedback
 from trunkline.contracts.registry import AgentCard
 from trunkline.contracts.subjects import RunKey
 from trunkline_router.app import routing
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.lexical import LexicalClassifier
+from trunkline_router.classifiers.weights import Tensor
+from trunkline_router.deciding.routes import Routes
 from trunkline_router.settings import RouterSettings
-from trunkline_router.weights import Tensor
 
 ANGLES: Mapping[str, float] = {
     "lost my card": 0.0,

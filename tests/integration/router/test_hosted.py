@@ -24,8 +24,8 @@ from trunkline.contracts.messages import Answer, Note, Request, Task
 from trunkline.contracts.registry import AgentCard
 from trunkline.contracts.subjects import BUDGET, CLASSIFIED, CLASSIFY, CLIENT, ROUTER, RunKey
 from trunkline.prices import Money, PriceBook
-from trunkline_router.classify import RouteCard, Verdict
-from trunkline_router.hosted import MOST_ROUTES, likeliest, question_for
+from trunkline_router.classifiers.classify import RouteCard, Verdict
+from trunkline_router.deciding.hosted import MOST_ROUTES, likeliest, question_for
 
 CARDS = (
     AgentCard(agent="billing", worker="w", description="Invoices and refunds", examples=("I want my money back",)),

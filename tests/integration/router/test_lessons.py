@@ -15,8 +15,8 @@ from trunkline.contracts.errors import InvalidArguments, NotFound, UnknownAgent
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Answer, Feedback, Note, Request, Route, Task
 from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey
-from trunkline_router.difficulty import prior
-from trunkline_router.lessons import MOST_OF_ONE_USER
+from trunkline_router.learning.difficulty import prior
+from trunkline_router.learning.lessons import MOST_OF_ONE_USER
 
 PAPERS = "Which customs paperwork do I need?"
 METER = "Which tariff applies to my meter?"

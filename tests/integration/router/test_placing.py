@@ -17,13 +17,13 @@ from trunkline.contracts.messages import Answer, Cancel, Request, Task
 from trunkline.contracts.registry import AgentCard
 from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey
 from trunkline_router import placing
+from trunkline_router.classifiers.lexical import LexicalClassifier
 from trunkline_router.deadline import Limits
-from trunkline_router.decide import Dispatch
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.open_runs import OpenRuns
+from trunkline_router.deciding.decide import Dispatch
+from trunkline_router.deciding.routes import Routes
 from trunkline_router.placing import Router
-from trunkline_router.reader import Reader
-from trunkline_router.routes import Routes
+from trunkline_router.runs.open_runs import OpenRuns
+from trunkline_router.runs.reader import Reader
 from trunkline_router.settings import RouterSettings
 
 

@@ -15,10 +15,10 @@ from trunkline.contracts.errors import BusUnavailable, TryAgain
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Answer, Request, Task
 from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey
-from trunkline_router import reader
 from trunkline_router.deadline import Limits
-from trunkline_router.open_runs import OpenRuns
-from trunkline_router.reader import Reader
+from trunkline_router.runs import reader
+from trunkline_router.runs.open_runs import OpenRuns
+from trunkline_router.runs.reader import Reader
 
 
 async def ask(bus: Bus) -> RunKey:

@@ -14,8 +14,8 @@ from trunkline.bus import Bus
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard
 from trunkline_router import app
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.lexical import LexicalClassifier
+from trunkline_router.deciding.routes import Routes
 from trunkline_router.settings import RouterSettings
 
 

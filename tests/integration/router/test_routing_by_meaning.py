@@ -10,9 +10,9 @@ from trunkline.bus.roster import Roster
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import AgentCard
 from trunkline_router.app import routing
-from trunkline_router.choice import best_classifier
-from trunkline_router.decide import dispatch
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.choice import best_classifier
+from trunkline_router.deciding.decide import dispatch
+from trunkline_router.deciding.routes import Routes
 from trunkline_router.settings import RouterSettings
 
 

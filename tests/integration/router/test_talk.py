@@ -8,8 +8,8 @@ from trunkline.bus import Bus, append
 from trunkline.contracts.messages import Answer, Failure, Parent, Part, Task
 from trunkline.contracts.registry import TOGETHER
 from trunkline.contracts.subjects import CLIENT, RunKey
-from trunkline_router import talk
-from trunkline_router.talk import Partners, partner_of
+from trunkline_router.deciding import talk
+from trunkline_router.deciding.talk import Partners, partner_of
 
 FIRST, SECOND, NOW = (RunKey.checked(run, "c-1") for run in ("r-1", "r-2", "r-3"))
 CHILD = Task(text="?", parent=Parent(run=FIRST.run, agent="desk", step="1"))

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.weights import find
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.weights import find
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """A help desk: what each agent says of itself, what it is asked, and what is nobody's business."""
 
-from trunkline_router.classify import RouteCard
+from trunkline_router.classifiers.classify import RouteCard
 
 AGENTS = {
     "billing": (

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from trunkline.cache import CacheKey
-from trunkline_router.threshold import LOWEST, NEVER, START, Threshold
-from trunkline_router.vectors import Vectors
-from trunkline_router.weights import Tensor
-from trunkline_router.wording import essentials
+from trunkline_router.classifiers.weights import Tensor
+from trunkline_router.deciding.wording import essentials
+from trunkline_router.reuse.threshold import LOWEST, NEVER, START, Threshold
+from trunkline_router.reuse.vectors import Vectors
 
 NOTHING = essentials("")
 GROUP, OTHERS = CacheKey("main.ann.group"), CacheKey("main.bob.group")

@@ -8,7 +8,7 @@ import pytest
 
 from bench.router_data import Question, Unusable, check_categories, few_shot, in_words, kept_back, read_questions
 from bench.router_figures import agreement, scope
-from trunkline_router.classify import Verdict
+from trunkline_router.classifiers.classify import Verdict
 
 TRAIN = [
     Question(f"{category} {number}", category) for category in ("card_lost", "top-up", "fees") for number in range(9)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from trunkline_router.busy import busy
-from trunkline_router.pace import Pace
+from trunkline_router.runs.pace import Pace
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 

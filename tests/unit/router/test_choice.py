@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.router.desk import routes
-from trunkline_router import weights as found
-from trunkline_router.choice import INSTALL, best_classifier
+from trunkline_router.classifiers import weights as found
+from trunkline_router.classifiers.choice import INSTALL, best_classifier
 
 
 @pytest.fixture

@@ -11,12 +11,12 @@ from tests.unit.router.dialogues import ANYBODY, BEGINNINGS, LATER, STAY, SWITCH
 from tests.unit.router.test_routes import Listed
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import TOGETHER, AgentCard
-from trunkline_router.classify import RouteCard, Verdict
-from trunkline_router.decide import Ask, Dispatch, decide
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.few_shot import FewShotClassifier
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.classify import RouteCard, Verdict
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.few_shot import FewShotClassifier
+from trunkline_router.classifiers.lexical import LexicalClassifier
+from trunkline_router.deciding.decide import Ask, Dispatch, decide
+from trunkline_router.deciding.routes import Routes
 from trunkline_router.settings import RouterSettings
 
 GENERALIST = AgentCard(

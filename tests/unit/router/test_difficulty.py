@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.difficulty import Difficulty, prior
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.few_shot import FewShotClassifier
-from trunkline_router.lessons import Outcome
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.few_shot import FewShotClassifier
+from trunkline_router.learning.difficulty import Difficulty, prior
+from trunkline_router.learning.lessons import Outcome
 
 EASY = (
     "Hello",

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from trunkline_router.encoder import MOST_PIECES, Linear, SentenceEncoder, gelu
-from trunkline_router.weights import Unreadable
+from trunkline_router.classifiers.encoder import MOST_PIECES, Linear, SentenceEncoder, gelu
+from trunkline_router.classifiers.weights import Unreadable
 
 
 def test_likenesses_are_those_that_the_model_is_published_with(encoder: SentenceEncoder) -> None:

@@ -11,10 +11,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.router.desk import AGENTS, NOBODY, routes
-from trunkline_router.classify import RouteCard
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.few_shot import FewShotClassifier
-from trunkline_router.weights import Tensor
+from trunkline_router.classifiers.classify import RouteCard
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.few_shot import FewShotClassifier
+from trunkline_router.classifiers.weights import Tensor
 
 ASKED = [(question, name) for name, (_, _, questions) in AGENTS.items() for question in questions]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trunkline_router.head import NOISE, OUTSIDE, UNTAUGHT_FLOOR, USUAL_FLOOR, Head
-from trunkline_router.weights import Tensor
+from trunkline_router.classifiers.head import NOISE, OUTSIDE, UNTAUGHT_FLOOR, USUAL_FLOOR, Head
+from trunkline_router.classifiers.weights import Tensor
 
 PLACES = np.random.default_rng(7).standard_normal((40, 3)).astype(np.float32)
 OWNERS = np.repeat(np.arange(4), 10)

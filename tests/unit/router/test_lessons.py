@@ -8,9 +8,17 @@ import pytest
 
 from trunkline.contracts.messages import Feedback
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.difficulty import Difficulty
-from trunkline_router.known import normalised
-from trunkline_router.lessons import MOST_EXAMPLES, MOST_OF_ONE_USER, MOST_RUNS, Asked, Lessons, Outcome, Taught
+from trunkline_router.classifiers.known import normalised
+from trunkline_router.learning.difficulty import Difficulty
+from trunkline_router.learning.lessons import (
+    MOST_EXAMPLES,
+    MOST_OF_ONE_USER,
+    MOST_RUNS,
+    Asked,
+    Lessons,
+    Outcome,
+    Taught,
+)
 
 MONDAY = datetime(2026, 11, 23, 12, tzinfo=UTC)
 WHERE = "Where is my parcel?"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline_router.classify import RouteCard
-from trunkline_router.lexical import LexicalClassifier
+from trunkline_router.classifiers.classify import RouteCard
+from trunkline_router.classifiers.lexical import LexicalClassifier
 
 ROUTES = [
     RouteCard(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from trunkline_router.ngrams import MOST_CHARACTERS, NGrams, ngrams
+from trunkline_router.classifiers.ngrams import MOST_CHARACTERS, NGrams, ngrams
 
 TEXTS = ["order a pump", "order a fan", "where is my parcel?"]
 

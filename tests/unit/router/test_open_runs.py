@@ -12,8 +12,8 @@ from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Cancel, Fact, Note, Parent, Request, Task
 from trunkline.contracts.subjects import Kind, RunKey
 from trunkline_router.deadline import Limits
-from trunkline_router.open_runs import WAITING, OpenRuns
-from trunkline_router.sharing import BEHIND, SHARING
+from trunkline_router.runs.open_runs import WAITING, OpenRuns
+from trunkline_router.runs.sharing import BEHIND, SHARING
 
 BEGAN = datetime(2030, 1, 1, tzinfo=UTC)
 LIMITS = Limits(run_seconds=900, longest_run_seconds=3600, queue_seconds=120)

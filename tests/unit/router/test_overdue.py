@@ -10,8 +10,8 @@ import pytest
 from trunkline.contracts.codec import Event
 from trunkline.contracts.messages import Approval, Call, Decision, Fact, Model, Note, Prompt, Request, Result, Task
 from trunkline.contracts.subjects import Kind, RunKey
-from trunkline_router.open_runs import OpenRun
-from trunkline_router.overdue import has_begun, left_waiting, out_of_time
+from trunkline_router.runs.open_runs import OpenRun
+from trunkline_router.runs.overdue import has_begun, left_waiting, out_of_time
 
 BEGAN = datetime(2030, 1, 1, 12, tzinfo=UTC)
 KEY = RunKey.checked("r", "c")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.router.dialogues import BEGINNINGS
-from trunkline_router.phrasing import asks, content, kind_of, leans, questions
+from trunkline_router.deciding.phrasing import asks, content, kind_of, leans, questions
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 from tests.conftest import wait_until
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.classify import RouteCard, Verdict
-from trunkline_router.known import normalised
-from trunkline_router.lessons import Taught
-from trunkline_router.lexical import LexicalClassifier
-from trunkline_router.routes import PATIENCE_SECONDS, SHORT, Routes
+from trunkline_router.classifiers.classify import RouteCard, Verdict
+from trunkline_router.classifiers.known import normalised
+from trunkline_router.classifiers.lexical import LexicalClassifier
+from trunkline_router.deciding.routes import PATIENCE_SECONDS, SHORT, Routes
+from trunkline_router.learning.lessons import Taught
 
 BILLING = AgentCard(agent="billing", worker="1", description="Invoices and refunds", examples=("I want my money back",))
 SHIPPING = AgentCard(agent="shipping", worker="1", description="Parcels", examples=("Where is my parcel?",))

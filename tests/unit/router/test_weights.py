@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 import pytest
 
-from trunkline_router import weights
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.weights import Unreadable, Weights, find, read_shape
+from trunkline_router.classifiers import weights
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.weights import Unreadable, Weights, find, read_shape
 
 
 def written(path: Path, header: object, numbers: bytes = b"") -> Path:

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trunkline.cache import cache_key
-from trunkline_router.reuse import Question
-from trunkline_router.wording import essentials, standard_form
+from trunkline_router.deciding.wording import essentials, standard_form
+from trunkline_router.reuse.keys import Question
 
 WORDS = st.lists(st.sampled_from(["where", "is", "my", "card", "Anna", "Berlin", "the", "order", "why"]), min_size=1)
 TYPED = st.sampled_from(

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from trunkline_router.weights import read_vocabulary
-from trunkline_router.wordpiece import WordPiece, words
+from trunkline_router.classifiers.weights import read_vocabulary
+from trunkline_router.classifiers.wordpiece import WordPiece, words
 
 LONG = 256
 

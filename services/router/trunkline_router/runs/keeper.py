@@ -28,9 +28,9 @@ from trunkline.contracts.errors import CallerMistake, TryAgain, WireViolation
 from trunkline.contracts.messages import Cancel
 from trunkline.contracts.subjects import CLIENT, RunKey
 from trunkline.run.ending import cancelled, end_run
-from trunkline_router.open_runs import OpenRun, OpenRuns
-from trunkline_router.overdue import has_begun, left_waiting, out_of_time
-from trunkline_router.routes import Routes
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.runs.open_runs import OpenRun, OpenRuns
+from trunkline_router.runs.overdue import has_begun, left_waiting, out_of_time
 
 log = structlog.get_logger("trunkline.router")
 

@@ -21,7 +21,7 @@ from trunkline.contracts.errors import WireViolation
 from trunkline.contracts.messages import Feedback, Note, Request, Task
 from trunkline.contracts.subjects import TRUNK, RunKey, filter_of
 from trunkline.contracts.verdicts import CHECK_STEP
-from trunkline_router.lessons import MOST_RUNS, Asked, Lessons, Taught
+from trunkline_router.learning.lessons import MOST_RUNS, Asked, Lessons, Taught
 
 log = structlog.get_logger("trunkline.router")
 

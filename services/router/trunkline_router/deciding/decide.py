@@ -15,12 +15,12 @@ import msgspec
 
 from trunkline.contracts.messages import Failure, Part, Request, Route
 from trunkline.contracts.registry import TOGETHER
-from trunkline_router.classify import Verdict
-from trunkline_router.phrasing import Kind, kind_of
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.classify import Verdict
+from trunkline_router.deciding.phrasing import Kind, kind_of
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.deciding.several import several
+from trunkline_router.deciding.talk import CONVERSATION, Talk
 from trunkline_router.settings import RouterSettings
-from trunkline_router.several import several
-from trunkline_router.talk import CONVERSATION, Talk
 
 Ask = Callable[[str, Verdict], Awaitable[Verdict | None]]
 """A question, and what the router's own classifier made of it, to another verdict; None when there is none to be had.

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import structlog
 
-from trunkline_router.classify import RouteCard, Verdict
-from trunkline_router.encoder import SentenceEncoder
-from trunkline_router.head import Head
-from trunkline_router.ngrams import NGrams
-from trunkline_router.weights import Tensor
+from trunkline_router.classifiers.classify import RouteCard, Verdict
+from trunkline_router.classifiers.encoder import SentenceEncoder
+from trunkline_router.classifiers.head import Head
+from trunkline_router.classifiers.ngrams import NGrams
+from trunkline_router.classifiers.weights import Tensor
 
 log = structlog.get_logger("trunkline.router")
 

@@ -9,7 +9,7 @@ from trunkline.bus import Bus, fold, last
 from trunkline.contracts.messages import Answer, Task
 from trunkline.contracts.registry import TOGETHER
 from trunkline.contracts.subjects import RunKey
-from trunkline_router.classify import Verdict
+from trunkline_router.classifiers.classify import Verdict
 
 CONVERSATION = "conversation"
 """As a route's source: the agent is the one that answered last."""

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from trunkline.contracts.messages import Feedback
-from trunkline_router.known import normalised
+from trunkline_router.classifiers.known import normalised
 
 MOST_RUNS = 2_000
 """Whose verdicts are kept; the newest."""

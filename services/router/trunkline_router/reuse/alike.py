@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 
-from trunkline_router.answers import Answers, Hit, Likeness
-from trunkline_router.difficulty import Embeds
-from trunkline_router.reuse import Question
-from trunkline_router.threshold import Threshold
-from trunkline_router.vectors import Vectors
-from trunkline_router.weights import Tensor
-from trunkline_router.wording import essentials
+from trunkline_router.classifiers.weights import Tensor
+from trunkline_router.deciding.wording import essentials
+from trunkline_router.learning.difficulty import Embeds
+from trunkline_router.reuse.answers import Answers, Hit, Likeness
+from trunkline_router.reuse.keys import Question
+from trunkline_router.reuse.threshold import Threshold
+from trunkline_router.reuse.vectors import Vectors
 
 LONGEST = 1_000
 """Characters. The encoder hardly reads more, and what it does not read may be what matters."""

@@ -27,9 +27,9 @@ import numpy as np
 
 from trunkline.agent import AUTO, LARGE, SMALL
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.lessons import Outcome
-from trunkline_router.ngrams import NGrams
-from trunkline_router.weights import Tensor
+from trunkline_router.classifiers.ngrams import NGrams
+from trunkline_router.classifiers.weights import Tensor
+from trunkline_router.learning.lessons import Outcome
 
 Embed = Callable[[Sequence[str]], Tensor]
 """Texts to (texts, features), each of length one."""

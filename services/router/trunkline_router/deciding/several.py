@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from trunkline.contracts.messages import Part
-from trunkline_router.phrasing import leans, questions, words
-from trunkline_router.routes import Routes
+from trunkline_router.deciding.phrasing import leans, questions, words
+from trunkline_router.deciding.routes import Routes
 
 MOST_PARTS = 4
 SHORTEST_PART = 3

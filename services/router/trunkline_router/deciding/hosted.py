@@ -42,11 +42,11 @@ from trunkline.contracts.messages import Fact, Note
 from trunkline.contracts.subjects import CLASSIFIED, CLASSIFY, ROUTER, RunKey
 from trunkline.models import ModelClient, ModelSettings, open_models
 from trunkline.prices import Money, PriceBook, most_input_tokens
-from trunkline_router.classify import RouteCard, Verdict
-from trunkline_router.decide import Ask
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.classify import RouteCard, Verdict
+from trunkline_router.deciding.decide import Ask
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.deciding.wording import standard_form
 from trunkline_router.settings import RouterSettings
-from trunkline_router.wording import standard_form
 
 log = structlog.get_logger("trunkline.router")
 

@@ -16,8 +16,8 @@ from typing import Self
 
 import numpy as np
 
-from trunkline_router.weights import Shape, Tensor, Unreadable, Weights, read_shape, read_vocabulary
-from trunkline_router.wordpiece import WordPiece
+from trunkline_router.classifiers.weights import Shape, Tensor, Unreadable, Weights, read_shape, read_vocabulary
+from trunkline_router.classifiers.wordpiece import WordPiece
 
 MOST_PIECES = 256
 """The model's authors cut there too."""

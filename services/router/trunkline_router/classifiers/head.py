@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline_router.weights import Tensor
+from trunkline_router.classifiers.weights import Tensor
 
 NOISE = 0.1
 """λ. From 0.03 to 0.3 makes no difference of a percent on any data that was tried."""

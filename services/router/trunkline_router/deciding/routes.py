@@ -11,10 +11,10 @@ import structlog
 
 from trunkline.bus.roster import Roster
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.classify import Classifier, RouteCard, Verdict
-from trunkline_router.difficulty import Difficulty, Embeds
-from trunkline_router.known import known_questions, normalised
-from trunkline_router.lessons import Lessons, Taught
+from trunkline_router.classifiers.classify import Classifier, RouteCard, Verdict
+from trunkline_router.classifiers.known import known_questions, normalised
+from trunkline_router.learning.difficulty import Difficulty, Embeds
+from trunkline_router.learning.lessons import Lessons, Taught
 
 log = structlog.get_logger("trunkline.router")
 

@@ -13,11 +13,11 @@ from trunkline.cache import CacheKey
 from trunkline.contracts.errors import BadSubject
 from trunkline.contracts.messages import Answer, Request, Task
 from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey, Subject
-from trunkline_router.alike import Alike
-from trunkline_router.answers import Answers, Hit, entry_of
-from trunkline_router.open_runs import OpenRuns
-from trunkline_router.reuse import Question
-from trunkline_router.sharing import waits
+from trunkline_router.reuse.alike import Alike
+from trunkline_router.reuse.answers import Answers, Hit, entry_of
+from trunkline_router.reuse.keys import Question
+from trunkline_router.runs.open_runs import OpenRuns
+from trunkline_router.runs.sharing import waits
 
 log = structlog.get_logger("trunkline.router")
 

@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
-from trunkline_router.classify import RouteCard
+from trunkline_router.classifiers.classify import RouteCard
 
 _END = re.compile(r"[\s.,;:!?…。！？]+$")  # noqa: RUF001  # as they end a question in Chinese and Japanese
 

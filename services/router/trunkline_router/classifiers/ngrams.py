@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trunkline_router.weights import Tensor
+from trunkline_router.classifiers.weights import Tensor
 
 SHORTEST, LONGEST = 2, 5
 MOST_CHARACTERS = 1_500

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from trunkline.bus import Bus
 from trunkline.bus.clock import ServerClock
 from trunkline.cache import Cache, open_store
-from trunkline_router.again import Again
-from trunkline_router.alike import Alike
-from trunkline_router.answers import Answers
-from trunkline_router.kept import Kept
-from trunkline_router.open_runs import OpenRuns
-from trunkline_router.routes import Routes
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.reuse.again import Again
+from trunkline_router.reuse.alike import Alike
+from trunkline_router.reuse.answers import Answers
+from trunkline_router.reuse.kept import Kept
+from trunkline_router.runs.open_runs import OpenRuns
 from trunkline_router.settings import RouterSettings
 
 

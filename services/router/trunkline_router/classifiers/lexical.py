@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from trunkline_router.classify import RouteCard, Verdict
+from trunkline_router.classifiers.classify import RouteCard, Verdict
 
 Vector = dict[str, float]
 

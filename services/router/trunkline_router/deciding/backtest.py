@@ -20,10 +20,10 @@ from trunkline.bus.roster import Roster
 from trunkline.contracts.errors import InvalidArguments
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import AgentCard
-from trunkline_router.classify import Classifier, Verdict
-from trunkline_router.decide import dispatch
-from trunkline_router.lessons import Taught
-from trunkline_router.routes import Routes
+from trunkline_router.classifiers.classify import Classifier, Verdict
+from trunkline_router.deciding.decide import dispatch
+from trunkline_router.deciding.routes import Routes
+from trunkline_router.learning.lessons import Taught
 from trunkline_router.settings import RouterSettings
 
 MOST_QUESTIONS = 200

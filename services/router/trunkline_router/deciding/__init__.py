@@ -1,0 +1,1 @@
+"""Who gets a question: a cascade of rules and classifiers, the cheapest first."""

@@ -1,0 +1,1 @@
+"""The runs that have no answer yet, and that every one ends."""
