@@ -12,7 +12,7 @@ IPROUTE_READY := .venv/.iproute
 FAKETIME_READY := .venv/.faketime
 REDIS_READY := .venv/.redis
 
-# Test processes; `auto` is one for each core.
+# Test processes; `auto` is two for each core.
 WORKERS ?= auto
 # More arguments for the program that a target runs: make test ARGS="-k takeover"
 ARGS ?=

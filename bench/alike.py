@@ -14,10 +14,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.table import Table
 
+from bench.interval import CONFIDENCE, interval
 from bench.report import console
 from bench.router_data import Question, Unusable, read_questions
 from trunkline.cache import CacheKey
@@ -50,10 +52,13 @@ class Figures:
     threshold: float
 
     @property
-    def wrong_share(self) -> float:
-        """Of all answers that were given again."""
-        given = self.same + self.alike
-        return (self.same_wrong + self.alike_wrong) / given if given else 0.0
+    def told(self) -> dict[str, Any]:
+        """With the intervals in which the shares of wrong answers lie."""
+        shares = {
+            "same_wrong_share": interval(self.same_wrong, self.same),
+            "alike_wrong_share": interval(self.alike_wrong, self.alike),
+        }
+        return asdict(self) | shares | {"confidence": CONFIDENCE}
 
 
 def replayed(
@@ -125,17 +130,18 @@ def main() -> None:
         for share in options.feedback
     ]
     if options.json:
-        print(orjson.dumps([asdict(each) for each in figures], option=orjson.OPT_INDENT_2).decode())
+        print(orjson.dumps([each.told for each in figures], option=orjson.OPT_INDENT_2).decode())
     else:
         show(figures)
 
 
 def show(figures: Sequence[Figures]) -> None:
-    names = ("starts at", "feedback", "asked", "same words", "wrong", "alike", "wrong", "wrong of all", "ends at")
-    table = Table(*names, title="Answers given again")
+    names = ("starts at", "feedback", "asked", "same words", "wrong", "alike", "wrong", "share", "ends at")
+    table = Table(*names, title=f"Answers given again; shares with {CONFIDENCE:.0%} confidence (Wilson)")
     for each in figures:
         counts = (each.asked, each.same, each.same_wrong, each.alike, each.alike_wrong)
-        shares = f"{each.wrong_share:.2%}", f"{each.threshold:g}"
+        low, high = interval(each.alike_wrong, each.alike)
+        shares = f"{low:.2%} to {high:.2%}", f"{each.threshold:g}"
         table.add_row(f"{each.start:g}", f"{each.feedback:.0%}", *map(str, counts), *shares)
     console.print(table)
 

@@ -33,6 +33,7 @@ from bench.cost_books import books, compare, with_log
 from bench.cost_model import checking
 from bench.cost_plot import plot
 from bench.cost_report import Result, as_json, show
+from bench.cost_reuse import reuse
 from bench.cost_sides import baseline, platform
 from bench.router_data import Unusable, read_questions
 from trunkline.agent import AUTO, LARGE, SMALL, Check
@@ -69,7 +70,8 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--judge", choices=get_args(Judge), default="model", help="who checks: a function is free")
     routed = "the share of the router's questions that the small model answers right; 0: it is not asked"
     parser.add_argument("--cascade", type=_share, default=ROUTED, help=routed)
-    parser.add_argument("--variants", action="store_true", help="also with less of it, one after the other")
+    parser.add_argument("--alike", action="store_true", help="also give answers again to questions that mean the same")
+    parser.add_argument("--variants", action="store_true", help="also with more and less of it, one after another")
     parser.add_argument("--small", default=SMALL_MODEL, metavar="PROVIDER:MODEL", help="whose prices are taken")
     parser.add_argument("--large", default=LARGE_MODEL, metavar="PROVIDER:MODEL", help="whose prices are taken")
     parser.add_argument("--plot", type=_svg, metavar="FILE.svg", help="draw the first result")
@@ -127,7 +129,7 @@ async def measure(
     models, prices = told.models, PriceBook.load()
     stream = cost_stream.drawn(texts.asked, questions, variant.repeat, seed)
     await prices.prepare(models.small, models.large)
-    agents = cost_bank.agents(texts.taught, told.model, _check(told, stream))
+    agents = cost_bank.agents(texts.taught, told.model, _check(told, stream), alike=told.alike)
     theirs = await baseline(stream, agents, models, prices, progress)
     played = await platform(stream, agents, told, prices, folder, progress)
     runs = books(played.log)
@@ -136,6 +138,7 @@ async def measure(
         variant,
         stream,
         compare(ours, theirs, runs, models, prices),
+        reuse(ours, runs),
         charged=sum((prices.price(each.model, each.usage) for each in played.paid), Money()),
         told=sum((Money.parse(run.answer.cost or "0") for run in runs.values()), Money()),
         routing=sum((run.routing for run in runs.values()), Money()),
@@ -172,7 +175,16 @@ def main() -> None:
     options = arguments()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     models, opinions = Models(options.small, options.large), Opinions(share=options.feedback)
-    told = Assumed(str(options.data), models, opinions, options.model, options.check, options.judge, options.cascade)
+    told = Assumed(
+        str(options.data),
+        models,
+        opinions,
+        options.model,
+        options.check,
+        options.judge,
+        options.cascade,
+        alike=options.alike,
+    )
     wanted = variants(told, options.repeat)
     wanted = wanted if options.variants else wanted[:1]
     questions = options.questions or (QUESTIONS_OF_A_VARIANT if options.variants else QUESTIONS)

@@ -43,6 +43,7 @@ class Opinions:
 class Assumed:
     """`model` of all agents. `check`: the share of wrong answers that their check notices, 0 for no check, and `judge`
     who checks. `cascade`: the share of the router's questions that the small model answers right; 0: it is not asked.
+    `alike`: answers are given to questions that mean the same, too.
     """
 
     data: str
@@ -52,6 +53,7 @@ class Assumed:
     check: float = NOTICED
     judge: Judge = "model"
     cascade: float = ROUTED
+    alike: bool = False
 
 
 class Variant(NamedTuple):
@@ -63,10 +65,11 @@ class Variant(NamedTuple):
 
 
 def variants(told: Assumed, repeat: float) -> list[Variant]:
-    """As told, then with less; what would be the same is left out."""
+    """As told, then with what is off by default, then with less; what would be the same is left out."""
     large = replace(told, model=LARGE, check=0.0)
     found = (
         Variant("as configured", told, repeat),
+        Variant("with answers to questions alike", replace(told, alike=True), repeat),
         Variant("without the check", replace(told, check=0.0), repeat),
         Variant("without the cascade", replace(told, cascade=0.0), repeat),
         Variant("without the small tier", large, repeat),

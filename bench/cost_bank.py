@@ -183,12 +183,14 @@ def desks(intents: Collection[str]) -> dict[str, list[str]]:
     return dict(found)
 
 
-def agents(train: Mapping[str, Sequence[str]], model: str, check: Check | Literal["model"] | None) -> list[Agent]:
+def agents(
+    train: Mapping[str, Sequence[str]], model: str, check: Check | Literal["model"] | None, *, alike: bool
+) -> list[Agent]:
     """A desk for each group of intents, and a reception for what fits none. `train`: questions by intent, which are the
     router's examples.
     """
     found = [
-        _desk(desk, {intent: train[intent] for intent in intents}, model, check)
+        _desk(desk, {intent: train[intent] for intent in intents}, model, check, alike=alike)
         for desk, intents in desks(train).items()
     ]
     reception = Agent(
@@ -207,7 +209,9 @@ def agents(train: Mapping[str, Sequence[str]], model: str, check: Check | Litera
     return [*found, reception]
 
 
-def _desk(desk: str, train: Mapping[str, Sequence[str]], model: str, check: Check | Literal["model"] | None) -> Agent:
+def _desk(
+    desk: str, train: Mapping[str, Sequence[str]], model: str, check: Check | Literal["model"] | None, *, alike: bool
+) -> Agent:
     return Agent(
         desk,
         description=ABOUT[desk],
@@ -217,7 +221,7 @@ def _desk(desk: str, train: Mapping[str, Sequence[str]], model: str, check: Chec
         tools=[movements] if PERSONAL.intersection(train) else [],
         reuse="shared",
         reuse_seconds=REUSE_SECONDS,
-        alike=True,
+        alike=alike,
         check=check,
         history_tokens=HISTORY_TOKENS,
     )

@@ -11,12 +11,12 @@ import msgspec
 
 from bench.cost_assumed import Models
 from bench.cost_bank import RECEPTION
-from bench.cost_model import label_of, seconds_of
+from bench.cost_model import seconds_of
 from bench.cost_sides import Answered
 from trunkline.bus.stored import StoredMessage
 from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.dialog import Usage
-from trunkline.contracts.messages import Answer, Fact, Model, Note
+from trunkline.contracts.messages import Answer, Fact, Feedback, Model, Note, Task
 from trunkline.contracts.savings import SAVING
 from trunkline.contracts.subjects import CLASSIFIED, Subject
 from trunkline.contracts.verdicts import CHECKED, ESCALATED
@@ -46,6 +46,8 @@ class RunBook:
     classified: list[Classified] = field(default_factory=list)
     other: list[Money] = field(default_factory=list)
     savings: list[Mapping[str, Any]] = field(default_factory=list)
+    tier: str = ""
+    rejected: bool = False
     checked: bool = False
     escalated: bool = False
 
@@ -74,10 +76,13 @@ class RunBook:
         """The cache that the answer came from, if any."""
         return next((each["lever"] for each in self.savings if each["lever"] in CACHES), "")
 
-    def saved(self, lever: str, models: Models, prices: PriceBook) -> Money:
-        """What the log says of a lever, negative for what costs more. Tokens that were not sent would have cost what
-        the large model's do.
-        """
+    @property
+    def served_of(self) -> str:
+        """The run whose answer that was."""
+        return next((each.get("of", "") for each in self.savings if each["lever"] in CACHES), "")
+
+    def saved(self, lever: str, prices: PriceBook) -> Money:
+        """What the log says of a lever, negative for what costs more."""
         if lever == PROMPT_CACHE:
             return Money(sum(discount(model.model, model.usage, prices) for model in self.models))
         if lever == CASCADE:
@@ -85,14 +90,17 @@ class RunBook:
         if lever == "model_cache":
             return sum((Money.parse(model.saved) for model in self.models if model.saved), Money())
         found = [each for each in self.savings if each["lever"] == lever]
-        return sum((_worth(each, models, prices) for each in found), Money())
+        return sum(map(_worth, found), Money())
+
+    def spared(self, lever: str, large: str, prices: PriceBook) -> Money:
+        """The same; but tokens that were not sent are worth what the large model would have taken for them."""
+        tokens = sum(int(each["tokens"]) for each in self.savings if each["lever"] == lever)
+        return prices.price(large, Usage(input_tokens=tokens)) if tokens else self.saved(lever, prices)
 
 
-def _worth(saving: Mapping[str, Any], models: Models, prices: PriceBook) -> Money:
-    """Negative when the small tier's work, and the check of it, came on top of the large one's."""
-    if saving["cost"]:
-        return Money(Money.parse(saving["cost"]).pico - Money.parse(saving.get("extra") or "0").pico)
-    return prices.price(models.large, Usage(input_tokens=int(saving["tokens"])))
+def _worth(saving: Mapping[str, Any]) -> Money:
+    """Negative when what was tried in vain, as the small tier's work and the check of it, came on top."""
+    return Money(Money.parse(saving["cost"] or "0").pico - Money.parse(saving.get("extra") or "0").pico)
 
 
 def discount(model: str, usage: Usage, prices: PriceBook) -> int:
@@ -118,6 +126,10 @@ def _enter(book: RunBook, fact: Fact) -> None:
             book.models.append(fact)
         case Answer():
             book.answer = fact
+        case Task(tier=tier):
+            book.tier = tier
+        case Feedback(verdict=verdict):
+            book.rejected |= verdict < 0
         case Note(what=what, data=data) if what == SAVING:
             book.savings.append(data)
         case Note(what=what, data=data) if what == CLASSIFIED:
@@ -149,8 +161,7 @@ class Account:
 class Comparison:
     """Both sides. `levers`: of what the platform paid less, how much each brought; `rest` is what is left to be
     explained: other lengths of replies, questions that were refused. `noted`: what the log says of each lever, at the
-    prices of what was spared. `cached_wrong`: of the answers from a cache, the share that was given to a question of
-    another intent; `cached_inherited`: those that were wrong when a model gave them.
+    prices of what was spared.
     """
 
     baseline: Account
@@ -158,9 +169,6 @@ class Comparison:
     levers: Mapping[str, Money]
     noted: Mapping[str, Money]
     rest: Money
-    served: Mapping[str, int]
-    cached_wrong: float
-    cached_inherited: float
     routed_right: float
     reception: float
     refused: int
@@ -204,20 +212,13 @@ def compare(
 ) -> Comparison:
     """Question by question: `ours` is the platform's."""
     levers, rest = _attributed(ours, theirs, runs, models, prices)
-    intents = {each.run: each.asked.intent for each in ours}
-    cached = [(each, runs[each.run]) for each in ours if each.run in runs and runs[each.run].served_by]
-    wrong = [each for each, book in cached if not _of_same_intent(each, book, intents)]
-    served = [each for each, _ in cached]
     routed = [(runs[each.run].answer.agent, each.asked.desk) for each in ours if each.text]
     return Comparison(
         baseline=account(theirs),
         platform=account(ours),
         levers=levers,
-        noted={lever: sum((run.saved(lever, models, prices) for run in runs.values()), Money()) for lever in LEVERS},
+        noted={lever: sum((run.saved(lever, prices) for run in runs.values()), Money()) for lever in LEVERS},
         rest=rest,
-        served={lever: sum(1 for _, book in cached if book.served_by == lever) for lever in CACHES},
-        cached_wrong=_share(each in wrong for each in served),
-        cached_inherited=_share(not each.right and each not in wrong for each in served),
         routed_right=_share(agent == desk for agent, desk in routed),
         reception=_share(agent == RECEPTION for agent, _ in routed),
         large=_share(any(model.model == models.large for model in runs[each.run].models) for each in ours if each.run),
@@ -232,11 +233,6 @@ def compare(
 def _share(holds: Iterable[bool]) -> float:
     found = list(holds)
     return sum(found) / len(found) if found else 0.0
-
-
-def _of_same_intent(found: Answered, book: RunBook, intents: Mapping[str, str]) -> bool:
-    of = next((each.get("of", "") for each in book.savings if each["lever"] in CACHES), "")
-    return intents.get(of, label_of(found.text)) == found.asked.intent
 
 
 def _attributed(
@@ -254,7 +250,7 @@ def _attributed(
             continue
         for lever in LEVERS:
             cached = lever == PROMPT_CACHE
-            part = _kept(book, other, models, prices) if cached else book.saved(lever, models, prices).pico
+            part = _kept(book, other, models, prices) if cached else book.spared(lever, models.large, prices).pico
             found[lever] += part
             gap -= part
         rest += gap

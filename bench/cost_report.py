@@ -13,10 +13,13 @@ from bench import cost_bank, cost_model, cost_stream
 from bench.cost_assumed import Assumed, Variant
 from bench.cost_books import LEVERS, Account, Comparison
 from bench.cost_model import DOUBTED, FIRST_SECONDS, TOKENS_A_SECOND, Quality
+from bench.cost_reuse import FATES, Fate, Given, Reuse
 from bench.cost_sides import AT_ONCE
 from bench.cost_stream import Stream
+from bench.interval import CONFIDENCE, interval
 from bench.report import console
 from trunkline.agent import SMALL
+from trunkline.contracts.dialog import Usage
 from trunkline.prices import Money, PriceBook
 from trunkline_router.settings import RouterSettings
 
@@ -31,6 +34,17 @@ SAID = {
     "results": "shorter results",
     "prompt_cache": "provider's prompt cache",
     "cascade": "the router's calls of a model",
+}
+BECAME: Mapping[Fate, str] = {
+    "served": "answered again",
+    "account": "not: answered by a look into the customer's own account",
+    "within": "not: asked within a conversation, where what was said before may matter",
+    "only within": "not: had only been asked within conversations",
+    "worded": "not: had only been asked in other words, or typed otherwise",
+    "desk": "not: sent to another desk than before",
+    "tier": "not: for another tier of models than before",
+    "rejected": "not: somebody had said that the answer was wrong",
+    "other": "not: for another reason",
 }
 SIDES: Mapping[str, Callable[[Account], str]] = {
     "questions": lambda side: f"{side.questions:,}",
@@ -49,12 +63,13 @@ SIDES: Mapping[str, Callable[[Account], str]] = {
 @dataclass(frozen=True)
 class Result:
     """One stream, asked of both sides. `charged`: what the provider's book comes to, `told`: what the answers say that
-    they cost, which leaves out the router's calls, `routing`. `seconds`: for the platform alone.
+    they cost; `routing`: the router's calls among it. `seconds`: for the platform alone.
     """
 
     variant: Variant
     stream: Stream
     found: Comparison
+    reuse: Reuse
     charged: Money
     told: Money
     routing: Money
@@ -68,19 +83,21 @@ VARIANT: Mapping[str, Callable[[Result], str]] = {
     "right, ours": lambda result: f"{result.found.platform.right:.1%}",
     "right desk": lambda result: f"{result.found.routed_right:.1%}",
     "large model": lambda result: f"{result.found.large:.1%}",
-    "from a cache": lambda result: f"{sum(result.found.served.values()):,}",
-    "… wrong": lambda result: f"{result.found.cached_wrong:.2%}",
+    "from a cache": lambda result: f"{result.reuse.answers:,}",
+    "… wrong": lambda result: f"{sum(each.wrong for each in result.reuse.given.values()):,}",
     "p50, s": lambda result: f"{result.found.platform.p50:.2f}",
 }
 
 
 def assumptions(told: Assumed, stream: Stream) -> list[str]:
     """All that the figures stand on and nobody measured."""
-    quality = Quality()
+    quality, prices = Quality(), PriceBook.load()
     models = (
         f"Models: stand-ins behind the names {told.models.large} and {told.models.small}, priced by "
-        f"{PriceBook.load().version}. Right answers: large {quality.large:.0%}; small {quality.small_easy:.0%} of easy "
-        f"and {quality.small_hard:.0%} of hard questions. Hard: {cost_stream.HARD_INTENTS:.0%} of the intents, and "
+        f"{prices.version}: {_priced(told.models.large, prices)} and {_priced(told.models.small, prices)} dollars a "
+        f"million tokens (input, cached, output). Right answers: large {quality.large:.0%}; small "
+        f"{quality.small_easy:.0%} of easy and {quality.small_hard:.0%} of hard questions. Hard: "
+        f"{cost_stream.HARD_INTENTS:.0%} of the intents, and "
         f"{cost_stream.HARD_ELSE:.0%} of the other questions; each wording is drawn for itself. At the wrong desk "
         f"every answer is wrong. Replies: log-normal, median {cost_model.MEDIAN_TOKENS} tokens, sigma "
         f"{cost_model.SIGMA:g}; {cost_model.CHARACTERS} characters a token."
@@ -91,8 +108,8 @@ def assumptions(told: Assumed, stream: Stream) -> list[str]:
     )
     sides = (
         "Baseline: every question to the large model, with the instructions of the desk that knows (nobody misroutes "
-        f"it) and all that was said. Platform: as shipped; agents with model {told.model}, reuse shared, alike, "
-        f"{cost_bank.HISTORY_TOKENS:,} tokens of history."
+        f"it) and all that was said. Platform: as shipped; agents with model {told.model}, reuse shared, "
+        f"{'also for questions alike, ' if told.alike else ''}{cost_bank.HISTORY_TOKENS:,} tokens of history."
     )
     takes = " and ".join(
         f"{FIRST_SECONDS[tier]:g} s + tokens / {TOKENS_A_SECOND[tier]:g} ({tier})" for tier in FIRST_SECONDS
@@ -108,6 +125,12 @@ def assumptions(told: Assumed, stream: Stream) -> list[str]:
         _verdicts(told),
         latency,
     ]
+
+
+def _priced(model: str, prices: PriceBook) -> str:
+    """Per million tokens of a short prompt."""
+    thousand = Usage(input_tokens=1000), Usage(input_tokens=1000, cache_read_tokens=1000), Usage(output_tokens=1000)
+    return " / ".join(f"{prices.price(model, usage).dollars * 1000:f}".rstrip("0").rstrip(".") for usage in thousand)
 
 
 def _router(told: Assumed) -> str:
@@ -147,10 +170,13 @@ def _of_stream(data: str, stream: Stream) -> str:
         return f"{sum(map(holds, asked)) / len(asked):.0%}"
 
     return (
-        f"Stream: {len(asked):,} questions of {data}, seed {stream.seed}, in {cost_stream.HOURS:g} hours; intents by "
-        f"Zipf {cost_stream.ZIPF:g}; {share(lambda each: each.kind == 'same')} were asked before to the letter, "
+        f"Stream: {len(asked):,} questions of {data}, each text under its first category; seed {stream.seed}, in "
+        f"{cost_stream.HOURS:g} hours; intents by Zipf {cost_stream.ZIPF:g}; "
+        f"{share(lambda each: each.kind == 'same')} were asked before to the letter, "
         f"{share(lambda each: each.kind == 'light')} typed a little differently, "
-        f"{share(lambda each: each.kind == 'new')} never; {share(lambda each: each.turn > 0)} in a conversation that "
+        f"{share(lambda each: each.kind == 'new')} never, though {share(lambda each: each.paraphrase)} paraphrase one "
+        "that was; "
+        f"{share(lambda each: each.turn > 0)} in a conversation that "
         f"had begun; {share(lambda each: stream.is_hard(each.text))} hard; "
         f"{share(lambda each: each.intent in cost_bank.PERSONAL)} need a look into the customer's account: a tool "
         "call, and never an answer from the cache."
@@ -163,14 +189,16 @@ def show(results: Sequence[Result]) -> None:
     for line in assumptions(first.variant.told, first.stream):
         console.print(line, highlight=False)
     _show_sides(first)
-    _show_levers(first.found)
+    _show_levers(first)
+    _show_fates(first.reuse)
     if len(results) > 1:
         _show_variants(results)
 
 
 def _show_sides(result: Result) -> None:
     found = result.found
-    title = f"With {result.variant.repeat:.0%} repeats: {found.saved:.1%} saved (goal {GOAL:.0%})"
+    repeats = sum(result.reuse.fates.values()) / found.platform.questions
+    title = f"With {repeats:.0%} repeats: {found.saved:.1%} saved (goal {GOAL:.0%})"
     table = Table(title=title, title_justify="left")
     for heading in ("", "baseline", "platform"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -191,10 +219,14 @@ def _in_words(result: Result) -> Iterator[str]:
         f"Checked: {found.checked:,} answers, of which {found.escalated:,} did not pass; the large model answered "
         f"{found.large:.1%} of the questions."
     )
-    yield (
-        f"From a cache: {sum(found.served.values()):,} answers, {found.cached_wrong:.2%} of them to a question of "
-        f"another intent (goal ≤ {GOAL_WRONG:.1%}), {found.cached_inherited:.2%} wrong as the model was."
-    )
+    for cache, given in result.reuse.given.items():
+        if given.answers:
+            low, high = interval(given.wrong, given.answers)
+            yield (
+                f"{SAID[cache].capitalize()}: {given.answers:,}, of which {given.wrong:,} to a question of another "
+                f"intent: {given.wrong / given.answers:.2%}, with {CONFIDENCE:.0%} confidence {low:.2%} to {high:.2%} "
+                f"(Wilson; goal ≤ {GOAL_WRONG:.1%}); {given.inherited / given.answers:.2%} wrong as the model was."
+            )
     yield f"The platform took {result.seconds:.0f} s."
 
 
@@ -207,16 +239,28 @@ def _show_variants(results: Sequence[Result]) -> None:
     console.print(table)
 
 
-def _show_levers(found: Comparison) -> None:
+def _show_levers(result: Result) -> None:
+    found, given = result.found, result.reuse.given
     table = Table(title="What brought it", title_justify="left")
     for heading in ("lever", "questions", "share of the saving", "dollars", "on the log, dollars"):
         table.add_column(heading, justify="left" if heading == "lever" else "right")
     whole = found.baseline.cost.pico - found.platform.cost.pico
     for lever in LEVERS:
-        served = f"{found.served[lever]:,}" if lever in found.served else ""
+        served = f"{given[lever].answers:,}" if lever in given else ""
         noted = f"{found.noted[lever].dollars:.4f}"
         table.add_row(SAID[lever], served, *_part(found.levers[lever], whole), noted)
     table.add_row("what is left: misrouted, other lengths", "", *_part(found.rest, whole), "")
+    console.print(table)
+
+
+def _show_fates(reuse: Reuse) -> None:
+    table = Table(title="What became of the questions that had been asked before", title_justify="left")
+    for heading in ("", "questions", "share"):
+        table.add_column(heading, justify="right" if heading else "left")
+    whole = sum(reuse.fates.values())
+    for fate in FATES:
+        if count := reuse.fates.get(fate, 0):
+            table.add_row(BECAME[fate], f"{count:,}", f"{count / whole:.1%}")
     console.print(table)
 
 
@@ -243,9 +287,8 @@ def _plain(result: Result) -> dict[str, Any]:
         "levers": {lever: str(money) for lever, money in found.levers.items()},
         "noted": {lever: str(money) for lever, money in found.noted.items()},
         "rest": str(found.rest),
-        "served": dict(found.served),
-        "cached_wrong": found.cached_wrong,
-        "cached_inherited": found.cached_inherited,
+        "from_cache": {cache: _plain_given(given) for cache, given in result.reuse.given.items()},
+        "asked_before": {fate: result.reuse.fates.get(fate, 0) for fate in FATES},
         "routed_right": found.routed_right,
         "reception": found.reception,
         "refused": found.refused,
@@ -257,6 +300,18 @@ def _plain(result: Result) -> dict[str, Any]:
         "answers_cost": str(result.told),
         "routing_cost": str(result.routing),
         "seconds": round(result.seconds, 1),
+    }
+
+
+def _plain_given(given: Given) -> dict[str, Any]:
+    low, high = interval(given.wrong, given.answers)
+    return {
+        "answers": given.answers,
+        "wrong": given.wrong,
+        "wrong_from": low,
+        "wrong_to": high,
+        "confidence": CONFIDENCE,
+        "inherited": given.inherited,
     }
 
 

@@ -7,7 +7,7 @@ import string
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bench.cost_bank import desk_of
 
@@ -34,7 +34,9 @@ Kind = Literal["new", "same", "light"]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """`at`: seconds since the stream began. `kind`: never asked before, the same again, or typed differently."""
+    """`at`: seconds since the stream began. `kind`: never asked before, the same again, or typed differently;
+    `repeats`: what it was when it was new. `paraphrase`: new words for an intent that was asked before.
+    """
 
     number: int
     at: float
@@ -44,6 +46,8 @@ class Asked:
     text: str
     intent: str
     kind: Kind
+    repeats: str
+    paraphrase: bool
 
     @property
     def desk(self) -> str:
@@ -78,10 +82,10 @@ def drawn(questions: Mapping[str, Sequence[str]], count: int, repeat: float, see
     writer = _Writer(questions, intents, weights, repeat, draw)
     stream = Stream([], hard, seed)
     for number, (at, conversation, turn) in enumerate(_moments(count, draw)):
-        text, intent, kind = writer.next(conversation, turn)
+        words = writer.next(conversation, turn)
         user = f"user-{random.Random(f'{seed} {conversation}').randrange(max(1, int(USERS * count)))}"
-        stream.asked.append(Asked(number, at, user, conversation, turn, text, intent, kind))
-        stream.intent_of[text] = intent
+        stream.asked.append(Asked(number, at, user, conversation, turn, *words))
+        stream.intent_of[words.text] = words.intent
     return stream
 
 
@@ -103,6 +107,14 @@ def _moments(count: int, draw: random.Random) -> list[tuple[float, int, int]]:
     return sorted(found[:count])
 
 
+class _Words(NamedTuple):
+    text: str
+    intent: str
+    kind: Kind
+    repeats: str
+    paraphrase: bool
+
+
 class _Writer:
     """Chooses the words."""
 
@@ -120,20 +132,20 @@ class _Writer:
         self._before: dict[str, list[str]] = defaultdict(list)
         self._desks: dict[int, str] = {}
 
-    def next(self, conversation: int, turn: int) -> tuple[str, str, Kind]:
+    def next(self, conversation: int, turn: int) -> _Words:
         intent = self._intent(conversation, turn)
         self._desks.setdefault(conversation, desk_of(intent))
         before = self._before[intent]
         if before and (self._draw.random() < self._repeat or (self._repeat and not self._unasked[intent])):
             text = self._draw.choice(before)
             if self._draw.random() < LIGHT:
-                return typed(text, self._draw), intent, "light"
-            return text, intent, "same"
+                return _Words(typed(text, self._draw), intent, "light", text, paraphrase=False)
+            return _Words(text, intent, "same", text, paraphrase=False)
         while not self._unasked[intent]:
             intent = self._any(self._intents)
-        text = self._unasked[intent].pop()
-        self._before[intent].append(text)
-        return text, intent, "new"
+        text, before = self._unasked[intent].pop(), self._before[intent]
+        before.append(text)
+        return _Words(text, intent, "new", "", paraphrase=len(before) > 1)
 
     def _intent(self, conversation: int, turn: int) -> str:
         if turn and self._draw.random() < SAME_DESK:

@@ -12,11 +12,11 @@ from trunkline.contracts.subjects import RunKey, Subject
 from trunkline.prices import Money
 
 
-def overspent(events: Sequence[Event], limits: Mapping[str, Money]) -> list[str]:
+def overspent(events: Sequence[Event], limits: Mapping[str, Money], book: Book | None = None) -> list[str]:
     """Each prefix of the log by which more was charged to a limit than it allows. `limits` are by counter; what is not
-    there is not limited.
+    there is not limited. `book`, an empty one, knows all of it then.
     """
-    book, found = Book(), []
+    book, found = book or Book(), []
     for event in events:
         book.take(event)
         for counter, amount in limits.items():
@@ -26,13 +26,15 @@ def overspent(events: Sequence[Event], limits: Mapping[str, Money]) -> list[str]
 
 
 class Book:
-    """What the log says so far: `spent` by counter, in picodollars, with what is reserved where no cost is known."""
+    """What the log says so far: `spent` by counter, in picodollars, with what is reserved where no cost is known; and
+    what each call `counts`, by its prompt's subject.
+    """
 
     def __init__(self) -> None:
         self.spent: Counter[str] = Counter()
         self._runs: dict[RunKey, list[Event]] = defaultdict(list)
         self._prompts: dict[RunKey, dict[Subject, Prompt]] = defaultdict(dict)
-        self._counted: dict[Subject, int] = {}
+        self.counts: dict[str, int] = {}
 
     def take(self, event: Event) -> None:
         key = RunKey.of(event.subject)
@@ -44,8 +46,8 @@ class Book:
             known = charged(call, self._runs[key], reserved)
             counts = reserved.pico if known is None else known.pico
             for counter in prompt.limits:
-                self.spent[counter] += counts - self._counted.get(call, 0)
-            self._counted[call] = counts
+                self.spent[counter] += counts - self.counts.get(str(call), 0)
+            self.counts[str(call)] = counts
 
 
 def of_log(events: Sequence[Event]) -> Counter[str]:

@@ -26,7 +26,7 @@ cluster {{
 }}
 """
 SIZE = 3
-FORM_SECONDS = 30.0
+FORM_SECONDS = 60.0
 
 
 class Cluster:
@@ -105,6 +105,6 @@ def _whole(answer: dict[str, Any]) -> bool:
 
 
 def _get(url: str) -> dict[str, Any]:
-    with urllib.request.urlopen(url, timeout=2) as reply:
+    with urllib.request.urlopen(url, timeout=10) as reply:
         found: dict[str, Any] = orjson.loads(reply.read())
         return found

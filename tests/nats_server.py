@@ -22,7 +22,7 @@ jetstream {{
 }}
 {more}
 """
-START_SECONDS = 15.0
+START_SECONDS = 40.0
 
 
 class NatsServer:

@@ -17,8 +17,8 @@ from trunkline.host.server import EmbeddedServer, free_port
 
 SERVICES = ("router", "tools", "agents", "ledger")
 WITH_FILE = ("tools", "agents")
-READY_SECONDS = 30.0
-STOP_SECONDS = 15.0
+READY_SECONDS = 60.0
+STOP_SECONDS = 40.0
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from trunkline.host.parent_death import die_with_parent
 from trunkline.host.server import free_port
 
-START_SECONDS = 15.0
+START_SECONDS = 40.0
 
 
 def find_redis() -> str | None:

@@ -8,7 +8,7 @@ import sys
 from trunkline_tools.sandbox import zygote
 from trunkline_tools.sandbox.zygote import ZygoteSandbox
 
-TIMEOUT = 1.0
+TIMEOUT = 3.0
 GRACE = 0.1
 
 

@@ -143,7 +143,7 @@ async def _answered(bus: Bus, key: RunKey) -> str:
     async def there() -> bool:
         return any(event.subject.run == key.run for event in (await read_log(bus)).events if is_answer(event))
 
-    await wait_until(there, "the answer of the run that was taken over", seconds=20)
+    await wait_until(there, "the answer of the run that was taken over", seconds=60)
     answers = [event for event in (await read_log(bus)).events if is_answer(event) and event.subject.run == key.run]
     assert isinstance(answers[0].fact, Answer)
     return answers[0].fact.text

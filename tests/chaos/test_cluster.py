@@ -27,7 +27,7 @@ async def cluster(tmp_path: Path) -> AsyncIterator[Cluster]:
         yield running
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_leader_of_the_log_dies_under_load(cluster: Cluster, tmp_path: Path) -> None:
     platform = Platform(tmp_path, SUMS, url=cluster.url, env={"TRUNKLINE_ACK_WAIT": "4"})
     asking = Asking()
@@ -40,7 +40,7 @@ async def test_the_leader_of_the_log_dies_under_load(cluster: Cluster, tmp_path:
             leader = cluster.nodes[await cluster.leader(bus)]
             await leader.kill()
             before = await answers_known(bus)
-            await wait_until(lambda: more_answers(bus, before), "runs that go on", seconds=40)
+            await wait_until(lambda: more_answers(bus, before), "runs that go on", seconds=60)
             await leader.start()
             await asking.some_more()
         await asking.until_answered(bus)
@@ -57,7 +57,7 @@ async def answers_known(bus: Bus) -> int:
         found = await answers(bus)
         return found > 0
 
-    await wait_until(said, "a leader that knows the log", seconds=40)
+    await wait_until(said, "a leader that knows the log", seconds=60)
     return found
 
 

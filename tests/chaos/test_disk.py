@@ -60,14 +60,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_a_log_at_its_limit_says_so_and_goes_on_once_it_is_raised(platform: Platform) -> None:
     asking = Asking()
     async with Client.connect(platform.url) as client:
         bus = client.bus
         await limit(bus, (await used(bus)) + ROOM_BYTES)
         async with asking.going_on([bus] * ASKERS, pause=0.0):
-            await wait_until(lambda: bool(asking.refused), "a request that is refused", seconds=30)
+            await wait_until(lambda: bool(asking.refused), "a request that is refused", seconds=60)
         with pytest.raises(BusUnavailable, match=r"The log is full.*Raise its limit.*max-bytes"):
             await client.ask("Add 1 and 2", agent="adder", timeout=20)
         await wait_until(lambda: in_trouble(bus), "a service that says why it cannot write")

@@ -35,7 +35,7 @@ async def test_what_was_done_while_the_executor_stood_still_is_not_lost(tmp_path
         stdout=asyncio.subprocess.PIPE,
     )
     try:
-        await wait_until(mark.exists, "the tool runs", seconds=20)
+        await wait_until(mark.exists, "the tool runs", seconds=60)
         process.send_signal(signal.SIGSTOP)
         await wait_until(mark.with_name("mark.done").exists, "the tool is done")
         await asyncio.sleep(TIMEOUT + GRACE)  # its time is up while nobody can say so

@@ -42,7 +42,7 @@ async def ask_all(client: Client, answered: list[str]) -> dict[str, str]:
 
     async def ask(number: int) -> tuple[str, str]:
         text, expected = question(number)
-        reply = await client.ask(text, timeout=50)
+        reply = await client.ask(text, timeout=150)
         answered.append(reply.text)
         assert str(expected) in reply.text.replace(",", ""), f"{text!r} was answered with {reply.text!r}"
         return reply.run, reply.text
@@ -50,7 +50,7 @@ async def ask_all(client: Client, answered: list[str]) -> dict[str, str]:
     return dict(await asyncio.gather(*(ask(number) for number in range(1, REQUESTS + 1))))
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_all_are_answered_rightly_and_the_ledger_has_every_event(platform: Platform) -> None:
     async with Client.connect(platform.url) as client:
         told = await ask_all(client, [])
@@ -58,13 +58,13 @@ async def test_all_are_answered_rightly_and_the_ledger_has_every_event(platform:
         assert await runs_in_ledger(client.bus) == set(told)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("victim", ["router", "agents", "tools", "ledger", "bus"])
 async def test_killing_one_in_the_middle_loses_nothing_and_repeats_nothing(platform: Platform, victim: str) -> None:
     answered: list[str] = []
     async with Client.connect(platform.url) as client:
         asking = asyncio.create_task(ask_all(client, answered))
-        await wait_until(lambda: len(answered) > REQUESTS // 5 or asking.done(), "a fifth of the answers", seconds=40)
+        await wait_until(lambda: len(answered) > REQUESTS // 5 or asking.done(), "a fifth of the answers", seconds=60)
         assert len(answered) < REQUESTS, "the kill came too late to prove anything"
         if victim == "bus":
             await platform.server.stop(kill=True)

@@ -87,7 +87,7 @@ class Reader:
             env=self._env | {"NATS_URL": self.url},
             text=True,
             capture_output=True,
-            timeout=50,
+            timeout=100,
             check=False,
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
@@ -124,7 +124,7 @@ async def until_agent(url: str, agent: str) -> None:
         async def registry() -> bool:
             return "error" not in await bus.api(f"STREAM.INFO.KV_{AGENTS}")
 
-        await wait_until(registry, "the registry", seconds=30)
+        await wait_until(registry, "the registry", seconds=60)
         async with Roster(AgentCard).watching(bus, AGENTS) as roster:
             while agent not in {card.agent for card in roster.live()}:
                 await roster.changed.wait()
@@ -164,16 +164,16 @@ async def approved(reader: Reader, asking: str) -> str:
     async def waits() -> bool:
         return '"call"' in await asyncio.to_thread(reader.do, "trunkline approvals --json")
 
-    await wait_until(waits, "the call waits for its approval", seconds=30)
+    await wait_until(waits, "the call waits for its approval", seconds=60)
     (call,) = json.loads(reader.do("trunkline approvals --json"))
     assert call["arguments"] == {"cents": 900}
     reader.do(f"trunkline approve {call['call']}")
     return await asked
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 def test_make_demo_ends_well() -> None:
-    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=110, check=False)
+    done = subprocess.run(["make", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "as expected" in done.stdout
 

@@ -116,7 +116,7 @@ class Platform:
     ) -> tuple[str, list[Event]]:
         """The answer, or the failure's code and message; and the run's events in order."""
         key = RunKey.checked(new_run_id(), conversation or new_conversation_id())
-        asking = self.client.stream(text, run=key.run, conversation=key.conversation, agent=agent, timeout=20, **ways)
+        asking = self.client.stream(text, run=key.run, conversation=key.conversation, agent=agent, timeout=60, **ways)
         async for item in asking:
             if isinstance(item, Answered):
                 said = f"{item.error.code}: {item.error.message}" if item.error else item.text

@@ -88,7 +88,7 @@ async def test_a_burst_ends_in_answers_and_clear_refusals(bus: Bus) -> None:
         async def refused() -> bool:
             return len(await fold(bus, filter_of(kind="answer"))) == len(keys) - 20
 
-        await wait_until(refused, "all but twenty to be refused", seconds=20)
+        await wait_until(refused, "all but twenty to be refused", seconds=60)
         stuck.go_on.set()
         answers = [await platform.answer(key) for key in keys]
     assert sum(answer.text == "burst" for answer in answers) == 20

@@ -27,7 +27,7 @@ from trunkline.bus import append, fold
 from trunkline.bus.streams import stream_info
 from trunkline.contracts.codec import Event
 from trunkline.contracts.dialog import ModelQuery, ModelReply, Usage
-from trunkline.contracts.errors import ModelFailed
+from trunkline.contracts.errors import ModelFailed, RunFailed
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Fact, Model, Note, Prompt, Request
 from trunkline.contracts.subjects import BUDGET, ROUTER, RunKey, filter_of
@@ -203,6 +203,60 @@ async def test_what_a_budget_does_not_allow_is_refused_before_it_is_paid_and_tha
     assert of_log(events) == {}
     replayed = await replay(plain, key, events)
     assert replayed.divergence is None
+
+
+async def test_whoever_delegates_passes_on_what_the_budget_said(platform: Platform) -> None:
+    """Through two agents; and code that catches the failure reads the same there."""
+    careful = Agent("careful", delegates=["middle"])
+
+    @careful.flow
+    async def asks(run: Run) -> str:
+        try:
+            return await run.ask("middle", run.text)
+        except RunFailed as error:
+            return f"caught {error.data['code']} of {error.data['agent']}: {error.data['left']}"
+
+    async with hosting(
+        platform,
+        Paid(),
+        agent(),
+        asking("middle", "plain"),
+        asking("top", "middle"),
+        careful,
+        budgets=limits(run="0.09"),
+    ):
+        answer = await platform.answer(await platform.asked("hello", agent="top"))
+        caught, _ = await platform.ask("hello", agent="careful")
+    assert answer.error is not None
+    assert answer.error.code == "over_budget"
+    assert "trunkline budget" in answer.error.hint
+    told = {name: answer.error.data[name] for name in ("kind", "limit", "left", "resets", "agent")}
+    assert told == {"kind": "run", "limit": "0.09", "left": "0.09", "resets": "", "agent": "plain"}
+    assert caught == "caught over_budget of plain: 0.09"
+
+
+async def test_an_unknown_price_is_one_for_whoever_delegates_too(platform: Platform) -> None:
+    async with hosting(platform, Paid(), agent(model="nobody:knows"), asking("top", "plain"), budgets=limits(run="1")):
+        answer, _ = await platform.ask("hello", agent="top")
+    assert answer.startswith("unknown_price: The price of nobody:knows is not known")
+
+
+async def test_an_agent_whose_fallback_is_over_budget_too_says_so(platform: Platform) -> None:
+    async with hosting(platform, Paid(), agent("top", fallback="plain"), agent(), budgets=limits(run="0.09")):
+        answer, _ = await platform.ask("hello", agent="top")
+    assert answer.startswith("over_budget: The budget of this run has $0.09 of $0.09 left")
+    assert "Its fallback plain failed too: The budget of this run" in answer
+
+
+def asking(name: str, other: str) -> Agent:
+    """An agent that delegates all that it is asked."""
+    made = Agent(name, delegates=[other])
+
+    @made.flow
+    async def asks(run: Run) -> str:
+        return await run.ask(other, run.text)
+
+    return made
 
 
 async def test_a_refused_call_is_not_tried_again(platform: Platform) -> None:

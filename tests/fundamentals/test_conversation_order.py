@@ -9,10 +9,11 @@ import pytest
 
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import Platform, kinds, routed
-from trunkline import Agent, Run
+from trunkline import Agent, Client, Run
 from trunkline.bus import Bus, Lease, fold
+from trunkline.client import Answered
 from trunkline.contracts.codec import Event
-from trunkline.contracts.messages import Task
+from trunkline.contracts.messages import Request, Task
 from trunkline.contracts.subjects import filter_of
 from trunkline.models import OfflineModel
 from trunkline.worker import working
@@ -156,7 +157,7 @@ async def test_a_conversation_takes_only_so_many_unanswered_questions(bus: Bus) 
 
 async def test_what_waits_too_long_ends_and_names_the_earlier_one(bus: Bus) -> None:
     gate = Gate()
-    async with routed(bus, router_queue_seconds=1) as platform, platform.run(gate.agent):
+    async with routed(bus, router_queue_seconds=3) as platform, platform.run(gate.agent):
         first = await platform.asked("one", conversation="c")
         await platform.until(first, "task")
         error = (await platform.answer(await platform.asked("two", conversation="c"))).error
@@ -213,3 +214,48 @@ async def test_a_request_that_comes_again_changes_nothing(platform: Platform, mo
 
 async def tasks(bus: Bus) -> list[Event]:
     return [event for event in await fold(bus, filter_of(kind="task")) if isinstance(event.fact, Task)]
+
+
+def asked_first(events: list[Event]) -> dict[str, bool]:
+    """Of each question, whether it says that its conversation begins with it."""
+    return {event.fact.text: event.fact.first for event in events if isinstance(event.fact, Request)}
+
+
+async def test_a_new_conversation_begins_with_its_first_question(platform: Platform) -> None:
+    gate, client = Gate(), Client(platform.bus, user="ann")
+    for text in ("one", "two", "three", "four"):
+        gate.let_through(text)
+    async with platform.run(gate.agent):
+        talk = client.conversation()
+        assert [(await talk.ask(text, timeout=20)).text for text in ("one", "two")] == ["one after 0", "two after 1"]
+        same = client.conversation(talk.id)
+        assert (await same.ask("three", timeout=20)).text == "three after 2"
+        items = [item async for item in client.conversation().stream("four", timeout=20)]
+    assert isinstance(items[-1], Answered)
+    assert items[-1].text == "four after 0"
+    found = await fold(platform.bus, filter_of(kind="request"))
+    assert asked_first(found) == {"one": True, "two": False, "three": False, "four": True}
+
+
+async def test_two_first_questions_at_once_are_answered_one_after_the_other(platform: Platform) -> None:
+    """Whichever the log has first is the first one; also of a conversation in which somebody else asked meanwhile."""
+    gate = Gate()
+    async with platform.run(gate.agent):
+        talk = platform.client.conversation()
+        asking = [asyncio.create_task(talk.ask(text, timeout=20)) for text in ("one", "two")]
+        other = platform.client.conversation()
+        foreign = await platform.asked("foreign", conversation=other.id)
+        asking.append(asyncio.create_task(other.ask("three", timeout=20)))
+        await wait_until(lambda: len(gate.begun) == 2, "the first question of each has begun")
+        for text in ("one", "two", "three", "foreign"):
+            gate.let_through(text)
+        said = [(await reply).text for reply in asking]
+        assert (await platform.answer(foreign)).text == "foreign after 0"
+    assert sorted(said) in (
+        ["one after 0", "three after 1", "two after 1"],
+        ["one after 1", "three after 1", "two after 0"],
+    )
+    found = await fold(platform.bus, filter_of(kind="request"))
+    in_talk = [event.fact for event in found if event.subject.conversation == talk.id]
+    assert [fact.first for fact in in_talk if isinstance(fact, Request)] in ([True, False], [False, False])
+    assert not asked_first(found)["three"]

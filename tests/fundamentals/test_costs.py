@@ -7,15 +7,17 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from tests.conftest import wait_until
-from tests.fundamentals.conftest import Platform
+from tests.fundamentals.conftest import Platform, routed
 from tests.provider import Provider, Reply, refuses, says
-from trunkline import Agent
+from trunkline import Agent, Run
 from trunkline.budget import BudgetSettings
-from trunkline.bus import Bus
+from trunkline.bus import Bus, append
 from trunkline.contracts.codec import Event
-from trunkline.contracts.messages import Model, Note
+from trunkline.contracts.ids import new_conversation_id, new_run_id
+from trunkline.contracts.messages import Answer, Model, Note, Request
+from trunkline.contracts.subjects import ROUTER, RunKey
 from trunkline.models import ModelSettings, open_models
-from trunkline.prices import PriceBook
+from trunkline.prices import Money, PriceBook
 from trunkline.worker import working
 from trunkline_ledger.app import the_log
 from trunkline_ledger.queries import Queries
@@ -34,6 +36,7 @@ input_per_million = "{0}"
 output_per_million = 2.5
 """
 # The provider counts 12 tokens in and 9 out.
+CALL = Money.parse("0.0000345")
 
 
 @contextlib.asynccontextmanager
@@ -43,12 +46,13 @@ async def a_provider(*replies: Reply) -> AsyncIterator[Provider]:
 
 
 @contextlib.asynccontextmanager
-async def hosting(platform: Platform, config: Path, agent: Agent) -> AsyncIterator[PriceBook]:
+async def hosting(platform: Platform, config: Path, *agents: Agent) -> AsyncIterator[PriceBook]:
     """A worker that begins with what the settings file says now."""
     models, prices = open_models(ModelSettings.load(config)), PriceBook.load(config)
     budgets = BudgetSettings.load(config)
-    async with working(platform.bus, [agent], models, models.resolve, prices=prices, budgets=budgets):
-        await wait_until(lambda: agent.name in platform.routes.agents(), "the router knows the agent")
+    async with working(platform.bus, agents, models, models.resolve, prices=prices, budgets=budgets, version="1"):
+        names = {agent.name for agent in agents}
+        await wait_until(lambda: names <= set(platform.routes.agents()), "the router knows the agents")
         yield prices
     await models.close()
 
@@ -118,3 +122,56 @@ async def test_a_failed_attempt_whose_tokens_were_counted_says_what_it_cost(plat
             _, events = await platform.ask("hello", agent="plain")
     (note,) = [event.fact for event in events if isinstance(event.fact, Note)]
     assert "cost" not in note.data
+
+
+ROUTED = """
+[prices."house:router"]
+input_per_million = "1"
+output_per_million = 2.5
+"""
+
+
+async def test_an_answer_says_all_that_its_run_cost_the_routers_own_question_too(bus: Bus, tmp_path: Path) -> None:
+    """A run with a delegated one, a refusal, one of a single turn, an answer given again: as the ledger adds up."""
+    config = tmp_path / "trunkline.toml"
+    shipping = Agent("shipping", description="Parcels", model="house:m", delegates=["billing"])
+    billing = Agent("billing", description="Invoices", model="house:m")
+
+    @shipping.flow
+    async def ask_around(run: Run) -> str:
+        await run.model("Where is it?")
+        return await run.ask("billing", "Is it paid?")
+
+    told: dict[str, float | str] = {
+        "router_model": "house:router",
+        "config": str(config),
+        "router_confident": 0.99,
+        "router_cache": "bus",
+    }
+    url = f"sqlite+aiosqlite:///{tmp_path / 'ledger'}.db"
+    replies = ["shipping", "It is here.", "Yes.", "none", "billing", "So it is.", "shipping"]
+    async with a_provider(*map(says, replies)) as house:
+        config.write_text(HOUSE.format(url=house.url) + PRICES.format("1") + ROUTED)
+        answers: list[Answer] = []
+        for texts in (
+            ("Has the neighbour paid for my parcel", "Who won the cup in 1954", "Is it for them to pay"),
+            ("has the neighbour paid for my parcel?",),
+        ):
+            async with routed(bus, **told) as platform, hosting(platform, config, shipping, billing):
+                answers += [await ended(platform, text) for text in texts]
+        total = await cents(bus, url, PriceBook.load(config))
+    assert [(answer.source, answer.error and answer.error.code) for answer in answers] == [
+        ("", None),
+        ("", "nobody_fits"),
+        ("", None),
+        ("cache", None),
+    ]
+    assert [Money.parse(answer.cost) for answer in answers] == [Money(calls * CALL.pico) for calls in (3, 1, 2, 1)]
+    assert Money.parse(total) == Money(7 * CALL.pico)
+
+
+async def ended(platform: Platform, text: str) -> Answer:
+    """How a question of the same user is answered."""
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    await append(platform.bus, key.step("request", ROUTER), Request(text=text, user="ann", first=True))
+    return await platform.answer(key)

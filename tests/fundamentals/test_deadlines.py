@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import kinds, routed
-from trunkline import Agent, Run
+from trunkline import Agent, Run, Say
 from trunkline.bus import Bus, append, fold
 from trunkline.bus.streams import stream_info
+from trunkline.contracts.dialog import ModelQuery, ModelReply
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Cancel, Note, Parent, Task
+from trunkline.contracts.messages import Answer, Cancel, Failure, Model, Note, Parent, Task
 from trunkline.contracts.registry import AgentCard
 from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey
 from trunkline.models import OfflineModel
+from trunkline.run.ending import HINTS
 from trunkline.worker import WorkerSettings, working
 from trunkline_router import placing
 from trunkline_router.runs.open_runs import WAITING
+
+PAID = "openai:gpt-4o-mini"
 
 
 def sleeper(name: str = "sleeper") -> Agent:
@@ -34,20 +39,20 @@ def sleeper(name: str = "sleeper") -> Agent:
 
 
 async def test_a_run_that_takes_too_long_ends_and_says_what_it_waited_for(bus: Bus) -> None:
-    async with routed(bus, router_run_seconds=1) as platform, platform.run(sleeper()):
+    async with routed(bus, router_run_seconds=3) as platform, platform.run(sleeper()):
         answer, events = await platform.ask("wait")
-    assert answer.startswith("deadline_passed: The run had not ended after 1 s: since ")
+    assert answer.startswith("deadline_passed: The run had not ended after 3 s: since ")
     assert answer.endswith("it waited for its own sleep.")
     assert kinds(events) == ["request", "task", "call", "cancel", "answer"]
 
 
 async def test_the_request_may_say_how_long(bus: Bus) -> None:
     async with routed(bus) as platform, platform.run(sleeper()):
-        answer, events = await platform.ask("wait", deadline=timedelta(seconds=1))
+        answer, events = await platform.ask("wait", deadline=timedelta(seconds=3))
     assert answer.startswith("deadline_passed: ")
     task = next(event.fact for event in events if isinstance(event.fact, Task))
     assert task.deadline is not None
-    assert timedelta(0) < task.deadline - events[0].at <= timedelta(seconds=1)
+    assert timedelta(0) < task.deadline - events[0].at <= timedelta(seconds=3)
 
 
 async def test_the_task_bears_the_platforms_deadline_when_the_request_has_none(bus: Bus) -> None:
@@ -77,7 +82,7 @@ async def test_a_deadline_that_cannot_be_is_refused_at_once(bus: Bus, deadline: 
 
 async def test_a_deadline_that_passes_while_no_router_runs_is_kept_by_the_next_one(bus: Bus) -> None:
     async with routed(bus) as platform, platform.run(sleeper()):
-        ends = (await stream_info(bus, TRUNK)).now + timedelta(seconds=1)
+        ends = (await stream_info(bus, TRUNK)).now + timedelta(seconds=3)
         key = await platform.asked("wait", deadline=ends)
         await platform.until(key, "call")
 
@@ -119,7 +124,7 @@ async def test_the_runs_that_it_asked_for_end_with_it(bus: Bus) -> None:
     async def handle(run: Run) -> str:
         return await run.ask("sleeper", "wait for me")
 
-    async with routed(bus, router_run_seconds=2) as platform, platform.run(asking, sleeper()):
+    async with routed(bus, router_run_seconds=4) as platform, platform.run(asking, sleeper()):
         answer, _ = await platform.ask("go", agent="asking")
         assert "it waited for agent sleeper, whom it had asked" in answer
         child = await only_child(bus)
@@ -180,7 +185,7 @@ async def test_a_run_with_which_somebody_has_begun_has_all_its_time(bus: Bus) ->
         return "never"
 
     async with (
-        routed(bus, router_queue_seconds=0.3, router_run_seconds=2) as platform,
+        routed(bus, router_queue_seconds=3, router_run_seconds=5) as platform,
         platform.run(agent, settings=WorkerSettings(drain_seconds=0)),
     ):
         answer, _ = await platform.ask("think")
@@ -200,6 +205,70 @@ async def test_with_several_routers_there_is_one_answer(bus: Bus) -> None:
         for key in keys:
             facts = [event.fact for event in await fold(bus, key.everything)]
             assert [type(fact) for fact in facts if isinstance(fact, Answer | Cancel)] == [Cancel, Answer]
+
+
+class Silent:
+    """A model that never replies."""
+
+    async def complete(self, _query: ModelQuery, _on_text: Callable[[str], None]) -> ModelReply:
+        await asyncio.Event().wait()
+        raise AssertionError("never")
+
+    async def close(self) -> None:
+        pass
+
+
+def undaunted() -> Agent:
+    """An agent that has an answer for whatever goes wrong with its model."""
+    agent = Agent("undaunted", fallback=Say("Ask later."))
+
+    @agent.flow
+    async def handle(run: Run) -> str:
+        try:
+            return (await run.model("hello")).text
+        except Exception as error:  # noqa: BLE001  # that is the point
+            return f"caught {error}"
+
+    return agent
+
+
+async def test_a_worker_that_sees_it_first_says_the_same_as_the_router(bus: Bus) -> None:
+    """There is no router, so it is the worker's answer; and the agent's code cannot have another one."""
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    ends = (await stream_info(bus, TRUNK)).now + timedelta(seconds=0.5)
+    async with working(bus, [undaunted()], Silent(), lambda _: (PAID,)):
+        await append(bus, key.step("task", "undaunted"), Task(text="hello", first=True, deadline=ends))
+        error = await failure(bus, key)
+    assert error.code == "deadline_passed"
+    assert error.message == f"The run's time was up while agent undaunted waited for the model {PAID}."
+    assert error.hint == HINTS["deadline_passed"]
+    assert kinds(await fold(bus, key.everything)) == ["task", "prompt", "model", "answer"]
+
+
+async def test_whoever_goes_on_knows_from_the_log_that_it_has_passed(bus: Bus) -> None:
+    """By the clock of this worker there is plenty of time."""
+    key = RunKey.checked(new_run_id(), new_conversation_id())
+    ends = (await stream_info(bus, TRUNK)).now + timedelta(hours=1)
+    cut_off = Failure(code="deadline_passed", message="Late.", hint="Hurry.", data={"spent": True, "run_over": True})
+    await append(bus, key.step("task", "undaunted"), Task(text="hello", deadline=ends))
+    await append(bus, key.step("model", "undaunted", "1"), Model(model=PAID, input_hash="", error=cut_off))
+    async with working(bus, [undaunted()], Silent(), lambda _: (PAID,)):
+        error = await failure(bus, key)
+    assert (error.code, error.message, error.hint) == ("deadline_passed", "Late.", "Hurry.")
+
+
+async def failure(bus: Bus, key: RunKey) -> Failure:
+    """In which a run ended, once it has."""
+    found: list[Failure] = []
+
+    async def ended() -> bool:
+        facts = [event.fact for event in await fold(bus, key.everything)]
+        found[:] = [fact.error for fact in facts if isinstance(fact, Answer) and fact.error]
+        assert not any(isinstance(fact, Answer) and fact.error is None for fact in facts), facts[-1]
+        return bool(found)
+
+    await wait_until(ended, f"a failure of run {key.run}")
+    return found[0]
 
 
 async def only_child(bus: Bus) -> RunKey:

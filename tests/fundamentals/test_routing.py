@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from tests.conftest import wait_until
 from tests.fundamentals.conftest import Platform, kinds, routed
 from trunkline import Agent, Run
+from trunkline.budget import BudgetSettings
 from trunkline.bus import Bus, append, fold
 from trunkline.contracts.codec import Event
 from trunkline.contracts.ids import new_conversation_id, new_run_id
 from trunkline.contracts.messages import Answer, Part, Request, Result, Task
 from trunkline.contracts.registry import TOGETHER
-from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey
+from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey, filter_of
+from trunkline.worker import working
 from trunkline_agents.together import together
 
 
@@ -114,6 +116,21 @@ async def test_questions_for_two_agents_get_one_answer(platform: Platform) -> No
         assert kinds(events).count("result") == 2
 
 
+async def test_each_of_several_questions_gets_the_models_that_it_needs(bus: Bus) -> None:
+    """Here every question is a hard one; where an agent names its models, the router leaves it at that."""
+    shipping = Agent("shipping", examples=SHIPPING, model="auto")
+    billing = Agent("billing", examples=BILLING, model="small")
+    async with routed(bus, router_hard=0) as platform, platform.run(shipping, billing, together):
+        answer, events = await platform.ask(BOTH)
+        assert answer.startswith("1. When will my order arrive?")
+        delegated = await fold(bus, filter_of(kind="task"))
+    _, task = task_in(events)
+    assert [(part.agent, part.tier) for part in task.parts] == [("shipping", "large"), ("billing", "")]
+    tiers = {event.subject.name: event.fact.tier for event in delegated if isinstance(event.fact, Task)}
+    assert tiers == {TOGETHER: "", "shipping": "large", "billing": ""}
+    assert sorted(query.model for query in platform.model.asked) == ["offline:large", "offline:small"]
+
+
 async def test_what_follows_is_for_the_agent_of_the_last_question(platform: Platform) -> None:
     async with platform.run(echo("shipping", *SHIPPING), echo("billing", *BILLING), together):
         first = await platform.asked(BOTH)
@@ -135,6 +152,19 @@ async def test_when_all_of_them_fail_the_run_does(platform: Platform) -> None:
     async with platform.run(broken("shipping", *SHIPPING), broken("billing", *BILLING), together):
         answer, _ = await platform.ask(BOTH)
         assert answer.startswith("run_failed: None of the 2 questions was answered. shipping: There is no agent")
+
+
+async def test_when_none_of_them_may_be_paid_it_is_the_budget_that_says_so(platform: Platform) -> None:
+    no_money = BudgetSettings.model_validate({"run": "0.000001"})
+    agents = [Agent("shipping", examples=SHIPPING), Agent("billing", examples=BILLING), together]
+    async with working(platform.bus, agents, platform.model, lambda _: ("openai:gpt-4o-mini",), budgets=no_money):
+        names = {agent.name for agent in agents}
+        await wait_until(lambda: names <= set(platform.routes.agents()), "the router knows them")
+        key = await platform.asked(BOTH)
+        error = (await platform.answer(key)).error
+    assert error is not None
+    assert (error.code, error.data["limit"]) == ("over_budget", "0.000001")
+    assert error.message.startswith("None of the 2 questions was answered. shipping: The budget of this run has ")
 
 
 async def test_together_asked_by_its_name_says_what_it_is_for(platform: Platform) -> None:

@@ -20,11 +20,12 @@ from trunkline.contracts.errors import ModelFailed
 from trunkline.contracts.messages import Note, Prompt, Result
 from trunkline.contracts.savings import SAVING
 from trunkline.contracts.subjects import SUMMARY, RunKey
+from trunkline.prices import Money
 from trunkline.prices.estimate import estimated_json_tokens, estimated_message_tokens
 from trunkline.run.divergence import record_of
 from trunkline.run.replay import Mode, replay
 from trunkline.run.window import INTRODUCTION
-from trunkline.worker import WorkerSettings
+from trunkline.worker import WorkerSettings, working
 
 WINDOW = 400
 LONG = "The parcel was handed to the carrier and is on its way to you, as far as anybody here can tell. "
@@ -64,6 +65,9 @@ def tool_file(tmp_path: Path) -> Path:
 class Talker:
     """Answers at length; the summary is what the small tier says. A question `call TOOL` has it called once."""
 
+    small: str = "offline:small"
+    usage: Usage = field(default_factory=Usage)
+    of_summary: Usage = field(default_factory=lambda: Usage(input_tokens=9))
     asked: list[ModelQuery] = field(default_factory=list)
     summary: str = "They talked about parcels."
     failing: bool = False
@@ -72,10 +76,10 @@ class Talker:
 
     async def complete(self, query: ModelQuery, on_text: Callable[[str], None]) -> ModelReply:
         self.asked.append(query)
-        if query.model == "offline:small":
+        if query.model == self.small:
             if self.failing:
                 raise ModelFailed("The small tier is away.", retryable=False, spent=False)
-            return ModelReply(model=query.model, text=self.summary, usage=Usage(input_tokens=9), finish="stop")
+            return ModelReply(model=query.model, text=self.summary, usage=self.of_summary, finish="stop")
         if self.holding and self.summaries:
             self.held.set()
             await asyncio.Event().wait()
@@ -84,18 +88,18 @@ class Talker:
             call = ToolCall(id="1", tool=last.text.split()[1], arguments={"count": 3000})
             return ModelReply(model=query.model, calls=(call,), finish="tool_call")
         on_text(LONG)
-        return ModelReply(model=query.model, text=LONG * 4, finish="stop")
+        return ModelReply(model=query.model, text=LONG * 4, usage=self.usage, finish="stop")
 
     async def close(self) -> None:
         """There is nothing to close."""
 
     @property
     def summaries(self) -> list[ModelQuery]:
-        return [query for query in self.asked if query.model == "offline:small"]
+        return [query for query in self.asked if query.model == self.small]
 
     @property
     def answers(self) -> list[ModelQuery]:
-        return [query for query in self.asked if query.model != "offline:small"]
+        return [query for query in self.asked if query.model != self.small]
 
 
 @pytest.fixture
@@ -144,6 +148,34 @@ async def test_a_long_conversation_is_told_in_a_window_and_a_summary(platform: P
     assert begin_alike == len(talker.answers) - 1 - len(talker.summaries)
     assert savings(events)["history"].data["tokens"] > 12 * 100 - WINDOW
     assert "They talked" in talker.summaries[-1].messages[0].text  # type: ignore[union-attr]  # it goes on from the last
+
+
+async def test_what_was_left_out_is_worth_what_the_model_that_was_asked_would_have_taken(platform: Platform) -> None:
+    """As much of it from the provider's cache as of the rest; what the summary in its place cost comes off."""
+    talker = Talker(
+        small="openai:gpt-4o-mini",
+        usage=Usage(input_tokens=1000, cache_read_tokens=400),
+        of_summary=Usage(input_tokens=100_000),
+    )
+    models = {"small": talker.small, "large": "openai:gpt-4o"}
+    dearer = cheaper = 0
+    async with working(platform.bus, [plain()], talker, lambda name: (models[name],)):
+        await wait_until(lambda: "plain" in platform.routes.agents(), "the router knows the agent")
+        for _ in range(8):
+            summaries = len(talker.summaries)
+            note = savings(await conversation(platform, 1)).get("history")
+            if note is None:
+                continue
+            left_out, cached = note.data["tokens"], note.data["tokens"] * 400 // 1000
+            picodollars = (left_out - cached) * 2_500_000 + cached * 1_250_000
+            if len(talker.summaries) > summaries:
+                dearer += 1
+                expected = {"cost": "0", "extra": str(Money(100_000 * 150_000 - picodollars))}
+            else:
+                cheaper += 1
+                expected = {"cost": str(Money(picodollars))}
+            assert {name: note.data[name] for name in note.data.keys() & {"cost", "extra"}} == expected
+    assert min(dearer, cheaper) > 0
 
 
 async def test_a_prompt_on_the_log_says_the_window_in_few_words(platform: Platform, talker: Talker) -> None:

@@ -93,12 +93,12 @@ class Fate:
         self.written, self.fatal = 0, fatal
         self.met.clear()
 
-    async def append(self, bus: Bus, subject: Subject, fact: Fact, **how: bool) -> Recorded:
+    async def append(self, bus: Bus, subject: Subject, fact: Fact, *, whoever: bool = False) -> Recorded:
         self.written += 1
         if self.written == self.fatal:
             self.met.set()
             await asyncio.Event().wait()
-        return await append(bus, subject, fact, **how)
+        return await append(bus, subject, fact, whoever=whoever)
 
 
 @pytest.fixture

@@ -24,14 +24,14 @@ async def test_a_worker_that_joins_gets_the_next_fitting_question(platform: Plat
             async def routed() -> bool:
                 return agent_of((await platform.ask("Will it rain tomorrow?"))[1]) == "weather"
 
-            await wait_until(routed, "the new agent's first question", seconds=2)
+            await wait_until(routed, "the new agent's first question", seconds=10)
 
 
 async def test_a_worker_that_leaves_gets_no_more(platform: Platform) -> None:
     async with platform.run(TRAINS):
         async with platform.run(WEATHER):
             _, during = await platform.ask("Will it rain tomorrow?")
-        await wait_until(lambda: "weather" not in platform.routes.agents(), "the router lets go of it", seconds=2)
+        await wait_until(lambda: "weather" not in platform.routes.agents(), "the router lets go of it", seconds=10)
         _, after = await platform.ask("Will it rain tomorrow?")
     assert (agent_of(during), agent_of(after)) == ("weather", "trains")
 

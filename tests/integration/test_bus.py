@@ -138,15 +138,14 @@ async def test_a_slow_handler_keeps_its_lease_by_heartbeats(bus: Bus) -> None:
 
     async def handle(lease: Lease) -> None:
         deliveries.append(lease.delivery)
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(4)
         await lease.ack()
         finished.set()
 
-    consumer = Consumer(TRUNK, "w", ("trunk.*.*.*.note.w.*",), ack_wait=0.6)
+    consumer = Consumer(TRUNK, "w", ("trunk.*.*.*.note.w.*",), ack_wait=3)
     async with LeaseLoop(bus, consumer, handle, park=park_nothing).running():
         await append(bus, a_run().step("note", "w"), Note(what="x"))
-        async with asyncio.timeout(5):
-            await finished.wait()
+        await finished.wait()
     assert deliveries == [1]
 
 
@@ -179,7 +178,7 @@ async def test_a_lease_loop_goes_on_after_the_server_was_killed(bus: Bus, server
         await server.stop(kill=True)
         await server.start()
         await append(bus, key.step("note", "w", "2"), Note(what="y"))
-        await wait_until(lambda: len(seen) == 2, "the message after the restart", seconds=20)
+        await wait_until(lambda: len(seen) == 2, "the message after the restart", seconds=60)
 
 
 async def test_following_gives_every_message_once_through_a_server_kill(bus: Bus, server: EmbeddedServer) -> None:
@@ -198,7 +197,7 @@ async def test_following_gives_every_message_once_through_a_server_kill(bus: Bus
     await server.start()
     for n in range(50, 100):
         await append(bus, key.step("note", "w", str(n)), Note(what="x"))
-    await wait_until(lambda: len(got) >= 100, "100 messages followed", seconds=20)
+    await wait_until(lambda: len(got) >= 100, "100 messages followed", seconds=60)
     reader.cancel()
     assert got == list(range(1, 101))
 

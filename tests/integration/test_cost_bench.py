@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,12 +14,17 @@ import pytest
 from bench import cost
 from bench.cost_assumed import Assumed, Models, Opinions, Variant, variants
 from bench.cost_bank import DESKS, desk_of
+from bench.cost_books import RunBook
 from bench.cost_model import Quality, StandIn
 from bench.cost_plot import plot
 from bench.cost_report import Result, as_json, show
-from bench.cost_stream import drawn
+from bench.cost_reuse import FATES, Given, reuse
+from bench.cost_sides import Answered
+from bench.cost_stream import Asked, drawn
+from bench.interval import interval
 from bench.router_data import Unusable
 from trunkline.contracts.dialog import ModelQuery, UserMessage
+from trunkline.contracts.messages import Answer
 from trunkline.prices import Money
 from trunkline.run.tiers import JUDGE
 from trunkline_router.classifiers.classify import RouteCard
@@ -64,7 +71,7 @@ async def test_what_the_log_says_was_paid_is_what_the_provider_charged(
     told = Assumed(str(data), MODELS, Opinions(share=0.5), check=0.9)
     result = await measured(data, told, repeat=0.5)
     found = result.found
-    assert found.platform.cost == result.charged == Money(result.told.pico + result.routing.pico)
+    assert found.platform.cost == result.charged == result.told
     assert found.classified > 0
     assert found.noted["cascade"].pico == -result.routing.pico < 0
     assert 0 < found.escalated < found.checked
@@ -72,11 +79,15 @@ async def test_what_the_log_says_was_paid_is_what_the_provider_charged(
     explained = sum(money.pico for money in found.levers.values()) + found.rest.pico
     assert explained == found.baseline.cost.pico - found.platform.cost.pico
     assert found.course[-1] == (float(found.platform.cost.dollars), float(found.baseline.cost.dollars))
-    assert str(found.platform.cost) in as_json([result])
+    document = json.loads(as_json([result]))["results"][0]
+    assert document["platform"]["cost"] == str(found.platform.cost)
+    assert document["from_cache"]["answer_cache"]["answers"] == result.reuse.answers > 0
+    assert sum(document["asked_before"].values()) == sum(each.kind != "new" for each in result.stream.asked)
     show([result, result])
     said = " ".join(capsys.readouterr().out.split())
     assert "seed 1," in said
     assert "notices 90% of the wrong ones" in said
+    assert "with 95% confidence 0.00% to" in said
     assert "the right desk for 90% of those questions" in said
     plot(found, 0.5, data / "plot.svg")
     assert ET.parse(data / "plot.svg").getroot().tag.endswith("svg")
@@ -132,13 +143,62 @@ async def test_a_prompt_begins_in_the_providers_cache_however_much_later_ones_ca
     assert await cached("soon after the first", 200) == 1408
 
 
+def answered(number: int, text: str, *, repeats: str = "", intent: str = "exchange_rate", turn: int = 0) -> Answered:
+    """By the run of that number."""
+    asked = Asked(number, 0.0, "ada", number, turn, text, intent, "new", repeats, paraphrase=False)
+    return Answered(asked, f"[{intent}] So it is.", run=f"run-{number}")
+
+
+def a_book(agent: str = "exchange", tier: str = "small", *, of: str = "", rejected: bool = False) -> RunBook:
+    savings: list[Mapping[str, object]] = [{"lever": "answer_cache", "of": of}] if of else []
+    return RunBook(Answer(agent=agent, text="It is."), tier=tier, savings=savings, rejected=rejected)
+
+
+def test_what_became_of_each_question_that_had_been_asked_before() -> None:
+    again = partial(answered, repeats="A rate?")
+    personal = partial(answered, text="Why?", intent="failed_transfer")
+    ours = [
+        (answered(0, "A rate?"), a_book(rejected=True)),
+        (again(1, "a rate"), a_book(of="run-0")),
+        (again(2, "A rate?", turn=1), a_book()),
+        (again(3, "A rtae?"), a_book()),
+        (again(4, "A rate?"), a_book("cash")),
+        (again(5, "A rate?"), a_book(tier="large")),
+        (again(6, "A rate?"), a_book()),
+        (personal(7), a_book("transfers")),
+        (personal(8, repeats="Why?"), a_book("transfers")),
+        (answered(9, "Which?", turn=1), a_book()),
+        (answered(10, "Which?", repeats="Which?"), a_book()),
+        (answered(11, "Whose?"), a_book()),
+        (answered(12, "Whose?", repeats="Whose?"), a_book()),
+        (answered(13, "A rate?", repeats="A rate?", intent="card_arrival"), a_book(of="run-0")),
+    ]
+    found = reuse([each for each, _ in ours], {each.run: book for each, book in ours})
+    assert found.fates == {**dict.fromkeys(FATES, 1), "served": 2}
+    assert found.given["answer_cache"] == Given(answers=2, wrong=1, inherited=0)
+    assert found.answers == 2
+
+
+@pytest.mark.parametrize(
+    ("hits", "of", "low", "high"),
+    [(0, 107, 0.0, 0.0347), (0, 764, 0.0, 0.005), (1, 10, 0.0179, 0.4042), (10, 10, 0.7225, 1.0), (0, 0, 0.0, 1.0)],
+)
+def test_a_share_lies_within_its_interval(hits: int, of: int, low: float, high: float) -> None:
+    """The third and fourth are those of the textbooks."""
+    assert interval(hits, of) == pytest.approx((low, high), abs=1e-4)
+
+
 def test_each_variant_leaves_something_out_and_none_comes_twice(data: Path) -> None:
     told = Assumed(str(data), MODELS, Opinions())
     found = variants(told, 0.45)
     assert found[0][1:] == (told, 0.45)
-    assert len({each[1:] for each in found}) == len(found) == 6
+    assert len({each[1:] for each in found}) == len(found) == 7
     bare = Assumed(str(data), MODELS, Opinions(), check=0.0, cascade=0.0)
-    assert [each.name for each in variants(bare, 0.0)] == ["as configured", "without the small tier"]
+    assert [each.name for each in variants(bare, 0.0)] == [
+        "as configured",
+        "with answers to questions alike",
+        "without the small tier",
+    ]
 
 
 def test_the_same_seed_gives_the_same_questions_and_no_repeats_when_none_are_wanted(data: Path) -> None:

@@ -24,7 +24,7 @@ async def publish_raw(server: EmbeddedServer, command: bytes) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
     await reader.readline()
     writer.write(b'CONNECT {"verbose":false,"pedantic":false,"headers":true}\r\n' + command + b"PING\r\n")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         assert await reader.readline() == b"PONG\r\n"
     writer.close()
     await writer.wait_closed()

@@ -42,8 +42,7 @@ async def lose(bus: Bus) -> None:
 
 async def test_a_connection_that_is_closed_for_good_is_known(bus: Bus) -> None:
     await lose(bus)
-    async with asyncio.timeout(5):
-        await bus.lost.wait()
+    await bus.lost.wait()
     with pytest.raises(BusUnavailable):
         await bus.api("INFO", wait=1.0)
 
@@ -94,7 +93,7 @@ async def test_a_service_that_lost_its_bus_ends(tmp_path: Path, server: Embedded
     file.write_text(SERVICE)
     env = os.environ | {"NATS_URL": server.url, "TRUNKLINE_LOG_FORMAT": "json", "TRUNKLINE_DATA": str(tmp_path)}
     done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, str(file)], env=env, capture_output=True, text=True, timeout=40, check=False
+        subprocess.run, [sys.executable, str(file)], env=env, capture_output=True, text=True, timeout=100, check=False
     )
     assert done.returncode == 1, done.stderr
     assert "bus_lost" in done.stdout + done.stderr

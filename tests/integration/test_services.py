@@ -54,7 +54,7 @@ def start(module: str, *arguments: str, **env: str) -> subprocess.CompletedProce
         env=kept | {"TRUNKLINE_BUS_WAIT": "1", "TRUNKLINE_LOG_FORMAT": "json"} | env,
         capture_output=True,
         text=True,
-        timeout=40,
+        timeout=100,
         check=False,
     )
 
@@ -175,7 +175,7 @@ async def test_a_service_told_to_stop_finishes_what_it_holds(platform: Platform)
             folds = [await fold(bus, key.everything) for key in keys]
             return all(events[-1].subject.kind == "answer" for events in folds)
 
-        await wait_until(all_answered, "thirty answers", seconds=30)
+        await wait_until(all_answered, "thirty answers", seconds=60)
 
 
 async def test_an_http_port_in_use_is_said(tmp_path: Path, server: EmbeddedServer) -> None:
@@ -206,7 +206,7 @@ async def test_health_and_the_document_are_served_over_http(tmp_path: Path, serv
                 except httpx2.TransportError:
                     return False
 
-            await wait_until(ready, "the router to be ready", seconds=30)
+            await wait_until(ready, "the router to be ready", seconds=60)
             live = (await http.get("/live")).json()
             document = (await http.get("/asyncapi.json")).json()
     finally:

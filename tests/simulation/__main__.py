@@ -16,6 +16,12 @@ from tests.simulation.campaign import Totals, campaign, command, replay
 from tests.simulation.mutants import MUTANTS
 from tests.simulation.simulate import Outcome
 
+_MONEY = {
+    "paid": "model calls paid",
+    "refused": "model calls that a budget refused",
+    "refunded": "amounts given back that somebody left",
+}
+
 
 def main() -> int:
     """The exit code: 1 when a law was broken."""
@@ -67,8 +73,8 @@ def _tell(console: Console, seed: int, mutant: str) -> int:
 def _table(totals: Totals, seconds: float) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_column(justify="right")
-    for name in ("seeds", "events", "messages", "takeovers", "crashes", "paid"):
-        table.add_row(f"{getattr(totals, name):,}", "model calls paid" if name == "paid" else name)
+    for name in ("seeds", "events", "messages", "takeovers", "crashes", *_MONEY):
+        table.add_row(f"{getattr(totals, name):,}", _MONEY.get(name, name))
     table.add_row(f"{totals.virtual_seconds / 3600:,.0f}", "hours of virtual time")
     table.add_row(f"{seconds:.1f}", "seconds")
     table.add_row(f"{len(totals.breaches):,}", "seeds that break a law")

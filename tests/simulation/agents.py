@@ -6,7 +6,7 @@ import asyncio
 
 from tests.simulation.questions import BOOK, LOOK, label_of
 from trunkline import Agent, Run
-from trunkline.agent import OnDivergence
+from trunkline.agent import OnDivergence, OverBudgetPolicy
 
 SPOKEN = "small"
 BESIDE = "large"
@@ -14,13 +14,13 @@ DIVERGENT = "divergent"
 """The version of a worker whose code asks for something else."""
 
 
-def agents(version: str, on_divergence: OnDivergence) -> dict[str, Agent]:
+def agents(version: str, on_divergence: OnDivergence, over_budget: OverBudgetPolicy) -> dict[str, Agent]:
     """As a worker has them whose code is of this version."""
     other = "otherwise" if version == DIVERGENT else ""
-    solo = _agent("solo", on_divergence, other)
-    aide = _agent("aide", on_divergence, other)
-    fan = _agent("fan", on_divergence)
-    chain = _agent("chain", on_divergence)
+    solo = _agent("solo", on_divergence, over_budget, other)
+    aide = _agent("aide", on_divergence, over_budget, other)
+    fan = _agent("fan", on_divergence, over_budget)
+    chain = _agent("chain", on_divergence, over_budget)
 
     @fan.flow
     async def fan_out(run: Run) -> str:
@@ -49,7 +49,7 @@ async def _branch(run: Run, label: str) -> str:
     return f"{seen}; {booked}"
 
 
-def _agent(name: str, on_divergence: OnDivergence, instructions: str = "") -> Agent:
+def _agent(name: str, on_divergence: OnDivergence, over_budget: OverBudgetPolicy, instructions: str = "") -> Agent:
     return Agent(
         name,
         instructions=instructions,
@@ -57,4 +57,5 @@ def _agent(name: str, on_divergence: OnDivergence, instructions: str = "") -> Ag
         tools=[LOOK, BOOK],
         delegates=[] if name == "aide" else ["aide"],
         on_divergence=on_divergence,
+        over_budget=over_budget,
     )

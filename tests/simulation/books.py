@@ -87,11 +87,14 @@ class Book:
     """What stands on the log of one run. `parent` is the run and the step that wait for its answer."""
 
     run: str
+    conversation: str = ""
+    user: str = ""
     agent: str = ""
     question: str = ""
     task: int = 0
     parent: tuple[str, str] | None = None
     cancelled: bool = False
+    refused: bool = False
     answer: dict[str, Any] | None = None
     turns: dict[int, Turn] = field(default_factory=dict)
     prompts: dict[str, list[Opened]] = field(default_factory=lambda: defaultdict(list))

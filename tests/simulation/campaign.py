@@ -31,6 +31,8 @@ class Totals:
     takeovers: int = 0
     crashes: int = 0
     paid: int = 0
+    refused: int = 0
+    refunded: int = 0
     virtual_seconds: float = 0.0
     breaches: list[Outcome] = field(default_factory=list)
 
@@ -41,6 +43,8 @@ class Totals:
         self.takeovers += outcome.takeovers
         self.crashes += outcome.crashes
         self.paid += outcome.paid
+        self.refused += outcome.refused
+        self.refunded += outcome.refunded
         self.virtual_seconds += outcome.seconds
         if outcome.breach:
             self.breaches.append(outcome)

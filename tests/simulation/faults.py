@@ -14,6 +14,9 @@ from trunkline.contracts.codec import encode
 from trunkline.contracts.messages import Cancel
 from trunkline.contracts.subjects import RunKey
 
+FOR_LONG = 160.0
+"""Seconds: what was held back may be given back by then."""
+
 
 class Faults:
     """`hosts` are by name; `restart` replaces one that crashed."""
@@ -63,7 +66,8 @@ class Faults:
         if host is not None:
             self._world.say(f"          {host.process.name} freezes")
             host.process.freeze()
-            self._world.after(self._world.random.choice((3.0, 10.5, 12.0, 25.0)), self._wake, host.process)
+            for_long = (FOR_LONG,) if self._laws.spending.limits else ()
+            self._world.after(self._world.random.choice((3.0, 10.5, 12.0, 25.0, *for_long)), self._wake, host.process)
 
     def _wake(self, process: Process) -> None:
         self._world.say(f"          {process.name} wakes")

@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from nats.aio.msg import Msg
 
-from tests.simulation.agents import agents
+from tests.simulation.agents import BESIDE, SPOKEN, agents
 from tests.simulation.jetstream import Durable
 from tests.simulation.laws import NO_SURPRISE, Laws
 from tests.simulation.network import Client, Network
 from tests.simulation.outside import MarkingSandbox, ScriptedModel
 from tests.simulation.questions import WRITES
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import INPUT_PICO, OUTPUT_PICO, Scenario
 from tests.simulation.world import Process
+from trunkline.budget import Budgets, BudgetSettings
+from trunkline.budget.counters import Entry
+from trunkline.budget.refunds import Refunds
 from trunkline.bus import Bus, Lease, LeaseLoop
 from trunkline.bus.cancels import Cancels
 from trunkline.bus.clock import ServerClock
 from trunkline.bus.dead import parking
 from trunkline.bus.lease import Handler, Park
 from trunkline.contracts.dialog import ToolSpec
-from trunkline.contracts.errors import Closing, TryAgain
+from trunkline.contracts.errors import BusUnavailable, Closing, TryAgain
 from trunkline.contracts.registry import ToolCard
+from trunkline.prices import PriceBook
+from trunkline.prices.rates import Rate, Rates
 from trunkline.run.ending import fail_call
 from trunkline.run.run import Surroundings
 from trunkline.worker.handover import taking_over
 from trunkline.worker.turn import Worker
 from trunkline_tools.executor import Executor
 
+MODEL_TIMEOUT = 600.0
+"""Seconds; longer than any process stands still, so that a call which ends otherwise is no surprise."""
 Durables = dict[str, Durable]
 Colleagues = Callable[[str], Sequence[str]]
 
 
+class Refunding(Refunds):
+    """What gives money back, told by the simulated network what it would follow."""
+
+    @property
+    def position(self) -> int:
+        """Up to where it has read the counters."""
+        return self._position
+
+    async def _keep_reading(self) -> None:
+        client: Any = self._bus.client
+        async for batch in client.counted(self._position):
+            for message in batch:
+                self._position = message.sequence
+                self._take(Entry.read(message))
+            self._read.set()
+            self._read = asyncio.Event()
+
+
 @dataclass
 class Host:
-    """A process and the lease loops that it runs. `reachable` is false once the server knows that it is gone."""
+    """A process and the lease loops that it runs. `reachable` is false once the server knows that it is gone. Nothing
+    ever comes of `ended`: whoever waits for it lives as long as the process.
+    """
 
     process: Process
     bus: Bus
     laws: Laws
+    ended: asyncio.Future[None]
     version: str = ""
     loops: dict[str, LeaseLoop] = field(default_factory=dict)
     reachable: bool = True
     cancels: Cancels = field(default_factory=Cancels)
+    refunds: Refunding | None = None
     _under_way: dict[str, int] = field(default_factory=dict)
     _beating: set[str] = field(default_factory=set)
 
@@ -52,7 +85,7 @@ class Host:
     def of(cls, process: Process, network: Network, laws: Laws, version: str = "") -> Host:
         bus = Bus(Client(process, network), "simulated")  # type: ignore[arg-type]  # as much of nats-py as is used
         process.hear(process.create_task, bus.mailbox.open())
-        return cls(process, bus, laws, version)
+        return cls(process, bus, laws, process.create_future(), version)
 
     @property
     def busy(self) -> bool:
@@ -101,7 +134,8 @@ class Host:
 
 def worker(host: Host, scenario: Scenario, durables: Durables, colleagues: Colleagues) -> None:
     """Make it a process that works for every agent."""
-    here = agents(host.version, scenario.on_divergence)
+    here = agents(host.version, scenario.on_divergence, scenario.over_budget)
+    budgets = _budgets(host, scenario)
     for name in scenario.agents:
         each = Worker(
             bus=host.bus,
@@ -111,7 +145,10 @@ def worker(host: Host, scenario: Scenario, durables: Durables, colleagues: Colle
             cancels=host.cancels,
             id=host.process.name,
             version=host.version,
+            model_timeout=MODEL_TIMEOUT,
             colleagues=colleagues,
+            prices=_PRICES,
+            budgets=budgets,
         )
         park = parking(host.bus, "agents", each.give_up)
         loop = host.serve(durables[f"agent-{name}"], each.handle, park, scenario.slots)
@@ -135,14 +172,41 @@ def executor(host: Host, scenario: Scenario, tools: Iterable[str], durables: Dur
         host.serve(durables[f"tool-{tool}"], each.handle, park, scenario.slots)
 
 
+def refunder(host: Host) -> None:
+    """Make it a process that gives back what others have left."""
+    host.refunds = Refunding(host.bus)
+    host.process.hear(host.process.create_task, _refund(host, host.refunds))
+
+
+async def _refund(host: Host, refunds: Refunds) -> None:
+    """For as long as the process lives, once the bus says where to begin."""
+    while True:
+        with contextlib.suppress(BusUnavailable):
+            async with refunds.refunding():
+                await host.ended
+
+
+def _budgets(host: Host, scenario: Scenario) -> Budgets | None:
+    """Running, where nobody sets limits; its clock is a little behind."""
+    if not scenario.limits:
+        return None
+    world, clock = host.process.world, ServerClock()
+    clock._said, clock._heard = datetime.fromtimestamp(world.unix - world.random.uniform(0, 2), UTC), world.now
+    amounts: dict[str, Any] = dict.fromkeys(BudgetSettings.model_fields)
+    amounts |= {kind.replace("-", "_"): amount for kind, amount in scenario.limits.items()}
+    budgets = Budgets(BudgetSettings.model_construct(None, **amounts), clock)
+    budgets._bus = host.bus
+    return budgets
+
+
 async def _take_over(host: Host, agent: str, loop: LeaseLoop) -> None:
     """Open to what others hand over, for as long as the process lives."""
     async with taking_over(host.bus, agent, host.process.name, loop):
-        await host.process.create_future()
+        await host.ended
 
 
 def _models(name: str) -> tuple[str, ...]:
-    return name, f"{name}-spare"
+    return f"p:{name}", f"p:{name}-spare"
 
 
 async def _specs(names: Sequence[str]) -> Sequence[ToolSpec]:
@@ -153,4 +217,6 @@ async def _there(_: str) -> bool:
     return True
 
 
+_RATES = Rates(Rate(INPUT_PICO), Rate(OUTPUT_PICO))
+_PRICES = PriceBook({model: _RATES for name in (SPOKEN, BESIDE) for model in _models(name)})
 _SURROUNDINGS = Surroundings(_models, _specs, _there, _there)

@@ -6,24 +6,22 @@ What is modelled here is checked against a real nats-server by `test_jetstream.p
 from __future__ import annotations
 
 import base64
-import functools
-from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from tests.simulation.world import MIDNIGHT, World
+from tests.simulation.counters import EXPECTED, Buckets, Counters
+from tests.simulation.stored import Answer, Replicas, Reply, Stored, batch_of, direct, json, matches, timestamp
+from tests.simulation.world import World
 from trunkline.bus.consumers import Consumer
 from trunkline.bus.provision import streams
-from trunkline.contracts.subjects import TRUNK
+from trunkline.contracts.subjects import BUDGET, TRUNK
 
 API = "$JS.API."
 DIRECT = f"{API}DIRECT.GET.{TRUNK}"
-EXPECTED = "Nats-Expected-Last-Subject-Sequence"
 EXPECTED_SUBJECT = "Nats-Expected-Last-Subject-Sequence-Subject"
 WRONG_SEQUENCE = {"code": 400, "err_code": 10071, "description": "wrong last sequence: {0}"}
 WRONG_SEQUENCE_UNDER_WAY = {"code": 400, "err_code": 10164, "description": "wrong last sequence"}
@@ -31,74 +29,32 @@ ONE_PER_SUBJECT = {"code": 503, "err_code": 10077, "description": "maximum messa
 NOT_FOUND = {"code": 404, "err_code": 10037, "description": "no message found"}
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    data: bytes = b""
-    headers: dict[str, str] | None = None
-
-
-Answer = Callable[[list[Reply]], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """A message of the log; `at` is virtual time."""
-
-    sequence: int
-    subject: str
-    data: bytes
-    headers: Mapping[str, str]
-    at: float
-
-    @property
-    def time(self) -> str:
-        return _timestamp(self.at)
-
-
-@functools.lru_cache(maxsize=200_000)  # the same subjects come in seed after seed
-def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject is among those that a pattern with `*` and `>` names."""
-    wanted, tokens = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted, tokens = wanted[:-1], tokens[: len(wanted) - 1] if len(tokens) >= len(wanted) else []
-    return len(wanted) == len(tokens) and all(want in ("*", token) for want, token in zip(wanted, tokens, strict=True))
-
-
 class Log:
     """The stream. With `replicas`, an append is under way for a while, and two followers apply it later."""
 
     def __init__(self, world: World, stored: Callable[[Stored], None], *, replicated: bool, lag: float) -> None:
         self.messages: list[Stored] = []
-        self._world = world
+        self.world = world
         self._stored = stored
         self._replicated = replicated
-        self._lag = lag
+        self._replicas = Replicas(world, replicated=replicated, lag=lag)
         self._limited = _limited_to_one_per_subject()
         self._runs: dict[str, list[Stored]] = {}
         self._under_way: list[str] = []
-        self._applied: tuple[list[float], ...] = ([], []) if replicated else ()
 
     @property
     def last_sequence(self) -> int:
         return len(self.messages)
 
-    @property
-    def time(self) -> str:
-        return _timestamp(self._world.now)
-
     def publish(self, subject: str, data: bytes, headers: Mapping[str, str], answer: Answer) -> None:
         refused = self._refused(subject, headers)
         if refused:
-            answer([_json({"error": refused, "stream": TRUNK, "seq": 0})])
+            answer([json({"error": refused, "stream": TRUNK, "seq": 0})])
         elif self._replicated:
             self._under_way.append(subject)
-            self._world.after(self._world.random.uniform(0.0002, 0.004), self._commit, subject, data, headers, answer)
+            self.world.after(self.world.random.uniform(0.0002, 0.004), self._commit, subject, data, headers, answer)
         else:
             self._store(subject, data, headers, answer)
-
-    @property
-    def now(self) -> str:
-        return datetime.fromtimestamp(MIDNIGHT + self._world.now, UTC).isoformat(timespec="microseconds")
 
     def put(self, subject: str, data: bytes) -> None:
         """Without a fence and without a reply: what was there before the world began."""
@@ -111,7 +67,7 @@ class Log:
 
     def under(self, patterns: Iterable[str]) -> list[Stored]:
         """As whoever answers has it: with replicas, one of three, of which two may be behind."""
-        seen = self._seen()
+        seen = self._replicas.seen(self.last_sequence)
         return [
             each
             for pattern in patterns
@@ -119,10 +75,6 @@ class Log:
             if each.sequence <= seen
             if matches(pattern, each.subject)
         ]
-
-    def _seen(self) -> int:
-        replica = self._world.random.randrange(3) if self._replicated else 2
-        return self.last_sequence if replica == 2 else bisect_right(self._applied[replica], self._world.now)
 
     def _near(self, pattern: str) -> Sequence[Stored]:
         """The run's messages, where the pattern names the run."""
@@ -145,18 +97,16 @@ class Log:
     def _commit(self, subject: str, data: bytes, headers: Mapping[str, str], answer: Answer) -> None:
         self._under_way.remove(subject)
         if self._limited and self.last(subject):
-            answer([_json({"error": ONE_PER_SUBJECT, "stream": TRUNK, "seq": 0})])
+            answer([json({"error": ONE_PER_SUBJECT, "stream": TRUNK, "seq": 0})])
         else:
             self._store(subject, data, headers, answer)
 
     def _store(self, subject: str, data: bytes, headers: Mapping[str, str], answer: Answer) -> None:
-        message = Stored(self.last_sequence + 1, subject, data, headers, self._world.now)
+        message = Stored(self.last_sequence + 1, subject, data, headers, self.world.unix)
         self.messages.append(message)
         self._runs.setdefault(subject.split(".")[3], []).append(message)
-        for applied in self._applied:
-            lag = self._world.random.random() ** 4 * self._lag
-            applied.append(max(self._world.now + lag, applied[-1] if applied else 0.0))
-        answer([_json({"stream": TRUNK, "seq": message.sequence})])
+        self._replicas.stored()
+        answer([json({"stream": TRUNK, "seq": message.sequence})])
         self._stored(message)
 
 
@@ -254,7 +204,7 @@ class Durable:
         return min((pending.first for pending in self.pending.values()), default=self.sequence + 1) - 1
 
     def reply(self, message: Stored, count: int) -> str:
-        nanoseconds = int((MIDNIGHT + message.at) * 1e9)
+        nanoseconds = int(message.at * 1e9)
         return f"$JS.ACK.{TRUNK}.{self.config.name}.{count}.{message.sequence}.{self.sequence + 1}.{nanoseconds}.0"
 
     def _delivered(self, sequence: int, count: int) -> None:
@@ -279,10 +229,18 @@ class Durable:
 class JetStream:
     """The server: what each subject of the API answers. `unknown` is told of what is not modelled."""
 
-    def __init__(self, log: Log, settled: Callable[[Durable, int], None], unknown: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        log: Log,
+        counters: Counters,
+        settled: Callable[[Durable, int], None],
+        unknown: Callable[[str], None],
+    ) -> None:
         self.log = log
+        self.counters = counters
         self.durables: dict[str, Durable] = {}
         self.letters: list[bytes] = []
+        self._buckets = Buckets(log.world)
         self._settled = settled
         self._unknown = unknown
 
@@ -291,19 +249,34 @@ class JetStream:
             self.log.publish(subject, data, headers, answer)
         elif subject.startswith("$JS.ACK."):
             self._acknowledge(subject, data, answer)
-        elif subject == DIRECT:
-            answer(self._batch(orjson.loads(data)))
-        elif subject.startswith(DIRECT):
-            answer([_direct(self.log.under([subject[len(DIRECT) + 1 :]]))])
-        elif subject == f"{API}STREAM.MSG.GET.{TRUNK}":
-            answer([_of_leader(self.log.last(orjson.loads(data)["last_by_subj"]))])
+        elif subject.startswith("budget."):
+            self.counters.publish(subject, headers, answer)
+        elif subject.startswith("$KV."):
+            self._buckets.put(subject, data, headers, answer)
+        elif subject.startswith(API) and (replies := self._asked(subject.removeprefix(API), data)):
+            answer(replies)
         elif subject.startswith("ops.dead."):
             self.letters.append(data)
-            answer([_json({"stream": "OPS", "seq": len(self.letters)})])
-        elif subject == f"{API}STREAM.INFO.{TRUNK}":
-            answer([_json({"ts": self.log.now, "state": {"last_seq": self.log.last_sequence}})])
+            answer([json({"stream": "OPS", "seq": len(self.letters)})])
         elif not subject.startswith("live."):
             self._unknown(subject)
+
+    def _asked(self, what: str, data: bytes) -> list[Reply]:
+        """What the API says; nothing where it is not modelled."""
+        if what == f"DIRECT.GET.{TRUNK}":
+            return self._batch(orjson.loads(data))
+        if what == f"DIRECT.GET.{BUDGET}":
+            return self.counters.batch(orjson.loads(data)["multi_last"])
+        if what == f"STREAM.MSG.GET.{TRUNK}":
+            return [_of_leader(self.log.last(orjson.loads(data)["last_by_subj"]))]
+        if what.startswith(f"DIRECT.GET.{TRUNK}."):
+            under = self.log.under([what.removeprefix(f"DIRECT.GET.{TRUNK}.")])
+            return [direct(under[-1] if under else None)]
+        if what.startswith("DIRECT.GET.KV_"):
+            return [self._buckets.get(what.split(".", 3)[3])]
+        if what == f"STREAM.INFO.{TRUNK}":
+            return [self._info(self.log.messages)]
+        return [self._info(self.counters.messages)] if what == f"STREAM.INFO.{BUDGET}" else []
 
     def stored(self, message: Stored) -> None:
         for durable in self.durables.values():
@@ -316,35 +289,26 @@ class JetStream:
             self._settled(durable, int(reply.split(".")[5]))
         answer([Reply()])
 
-    def _info(self) -> dict[str, Any]:
-        log, began = self.log, datetime.fromtimestamp(MIDNIGHT, UTC).isoformat()
+    def _info(self, messages: Sequence[Stored]) -> Reply:
+        world = self.log.world
+        began = timestamp(world.began)
         state = {
-            "messages": log.last_sequence,
-            "bytes": sum(len(message.data) for message in log.messages),
+            "messages": len(messages),
+            "bytes": sum(len(message.data) for message in messages),
             "consumer_count": len(self.durables),
             "first_seq": 1,
-            "last_seq": log.last_sequence,
-            "first_ts": log.messages[0].time if log.messages else began,
-            "last_ts": log.messages[-1].time if log.messages else began,
+            "last_seq": len(messages),
+            "first_ts": messages[0].time if messages else began,
+            "last_ts": messages[-1].time if messages else began,
         }
-        return {"created": began, "ts": log.time, "config": {"name": TRUNK, "metadata": {}}, "state": state}
+        return json({"created": began, "ts": timestamp(world.unix), "config": {}, "state": state})
 
     def _batch(self, asked: dict[str, Any]) -> list[Reply]:
         if "multi_last" in asked:
-            found = {each.subject: each for each in self.log.under(asked["multi_last"])}
-            messages, left = sorted(found.values(), key=lambda each: each.sequence), 0
-        else:
-            rest = [each for each in self.log.under([asked["next_by_subj"]]) if each.sequence >= asked["seq"]]
-            messages, left = rest[: asked["batch"]], max(0, len(rest) - asked["batch"])
-        if not messages:
-            return [Reply(headers={"Status": "404", "Description": "No Results"})]
-        end = {"Status": "204", "Description": "EOB", "Nats-Num-Pending": str(left)}
-        return [*(_found(each) for each in messages), Reply(headers=end)]
-
-
-@functools.lru_cache(maxsize=1000)
-def _timestamp(now: float) -> str:
-    return datetime.fromtimestamp(MIDNIGHT + now, UTC).isoformat(timespec="microseconds")
+            newest = {each.subject: each for each in self.log.under(asked["multi_last"])}
+            return batch_of(sorted(newest.values(), key=lambda each: each.sequence))
+        rest = [each for each in self.log.under([asked["next_by_subj"]]) if each.sequence >= asked["seq"]]
+        return batch_of(rest[: asked["batch"]], max(0, len(rest) - asked["batch"]))
 
 
 def _limited_to_one_per_subject() -> bool:
@@ -353,21 +317,9 @@ def _limited_to_one_per_subject() -> bool:
     return bool(trunk.get("discard_new_per_subject")) and trunk.get("max_msgs_per_subject") == 1
 
 
-def _found(message: Stored) -> Reply:
-    place = {"Nats-Subject": message.subject, "Nats-Sequence": str(message.sequence), "Nats-Time-Stamp": message.time}
-    return Reply(message.data, {**message.headers, **place})
-
-
-def _direct(found: Sequence[Stored]) -> Reply:
-    return _found(found[-1]) if found else Reply(headers={"Status": "404", "Description": "Message Not Found"})
-
-
-def _of_leader(found: Stored | None) -> Reply:
-    if found is None:
-        return _json({"error": NOT_FOUND})
-    data = base64.b64encode(found.data).decode()
-    return _json({"message": {"subject": found.subject, "seq": found.sequence, "data": data, "time": found.time}})
-
-
-def _json(value: dict[str, Any]) -> Reply:
-    return Reply(orjson.dumps(value))
+def _of_leader(message: Stored | None) -> Reply:
+    if message is None:
+        return json({"error": NOT_FOUND})
+    data = base64.b64encode(message.data).decode()
+    place = {"subject": message.subject, "seq": message.sequence, "time": message.time}
+    return json({"message": {**place, "data": data}})

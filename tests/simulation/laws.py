@@ -8,9 +8,12 @@ from typing import Any
 import orjson
 
 from tests.simulation.books import Book, CallBook, Opened, Started
-from tests.simulation.jetstream import Durable, Stored
+from tests.simulation.jetstream import Durable
 from tests.simulation.questions import label_of
+from tests.simulation.spending import Limits, Spending
+from tests.simulation.stored import Stored
 from tests.simulation.world import World
+from trunkline.budget import Spender
 
 ONCE = "law 1: one fact, one name, written once"
 FACTS_FIRST = "law 2: facts before effects"
@@ -20,18 +23,20 @@ ACK_LAST = "law 7: ack last"
 AT_REST = "every run ends, and nothing is left over"
 RIGHT = "results and answers are right"
 NO_SURPRISE = "nothing fails but what may fail"
+OVER_BUDGET = "over_budget"
 
 
 class Laws:
     """Keeps the books. The first breach is kept, with the law that it breaks."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, limits: Limits) -> None:
         self.breach: tuple[str, str] | None = None
         self.books: dict[str, Book] = {}
         self.unanswered = 0
         self.takeovers = 0
         self.paid = 0
         self.effects: dict[str, int] = defaultdict(int)
+        self.spending = Spending(world, limits, self.broken)
         self._world = world
         self._subjects: set[str] = set()
         self._names: dict[tuple[str, str, str], str] = {}
@@ -56,7 +61,7 @@ class Laws:
         """A message was put on the log."""
         if self._world.told:
             self._world.say(f"          {message.sequence}: {message.subject}")
-        _, _, _, run, kind, name, step = message.subject.split(".")
+        _, _, conversation, run, kind, name, step = message.subject.split(".")
         if message.subject in self._subjects:
             self.broken(ONCE, f"{message.subject} was written twice")
         self._subjects.add(message.subject)
@@ -66,6 +71,9 @@ class Laws:
                 self.broken(ONCE, f"{kind} {step} of {run} stands under {other} and {name}")
         body = orjson.loads(message.data)
         book = self.book(run)
+        book.conversation = conversation
+        if kind == "prompt":
+            self.spending.opened(message.subject, body)
         if kind in ("request", "task") and "text" in body:
             book.question = body["text"]
             self._asked[label_of(book.question)] = run
@@ -103,8 +111,8 @@ class Laws:
             if sequence == call.carrier and call.result is None and not call.waits:
                 self.broken(ACK_LAST, f"call {call.step} of {run} is settled, and has neither a result nor a question")
 
-    def pays(self, worker: str, label: str, model: str) -> None:
-        """A worker begins to pay a model for the run that was asked under this label."""
+    def pays(self, worker: str, label: str, model: str, cost: int) -> None:
+        """A worker begins to pay a model for the run that was asked under this label; picodollars, in the end."""
         self.paid += 1
         book = self.book(self._asked.get(label, label))
         ours = [opened for step in book.prompts.values() for opened in step if opened.worker == worker]
@@ -114,6 +122,8 @@ class Laws:
             return
         opened = max(unpaid, key=lambda each: each.sequence)
         opened.paid = True
+        call = f"trunk.main.{book.conversation}.{book.run}.prompt.{book.agent}.{opened.step}-{opened.attempt}"
+        self.spending.pays(call, self._spender(book), cost)
         recorded = book.models.get(opened.step)
         if recorded is not None and recorded < opened.sequence:
             self.broken(NOT_TWICE, f"{book.run}: {opened} pays by prompt {opened.sequence}; recorded is {recorded}")
@@ -152,7 +162,7 @@ class Laws:
             case "prompt":
                 self._prompt(book, step, body, sequence)
             case "model":
-                book.models[step] = sequence
+                self._model(book, step, body, sequence)
             case "call":
                 call = CallBook(sequence, book.run, step, body["arguments"]["key"])
                 book.calls[step] = self._called[call.key] = call
@@ -170,11 +180,18 @@ class Laws:
                 self._attempt(book, kind, step, body, sequence)
 
     def _task(self, book: Book, agent: str, body: dict[str, Any], sequence: int) -> None:
-        book.agent, book.task = agent, sequence
+        book.agent, book.task, book.user = agent, sequence, body.get("user", "")
         self.unanswered += 1
         if parent := body.get("parent"):
             book.parent = (parent["run"], parent["step"])
             self.book(parent["run"]).turn(parent.get("turn", {})).issued.add(parent["step"])
+
+    def _spender(self, book: Book) -> Spender:
+        """Who pays: the run that a user asked for, whoever works for it."""
+        root = book
+        while root.parent:
+            root = self.book(root.parent[0])
+        return Spender("main", root.conversation, root.run, root.user, book.agent)
 
     def _prompt(self, book: Book, name: str, body: dict[str, Any], sequence: int) -> None:
         step, _, attempt = name.rpartition("-")
@@ -195,6 +212,13 @@ class Laws:
         if earlier and not _follows(opened, earlier[-1]):
             self.broken(ONE_CARRIER, f"{book.run}: {opened} of {opened.carrier}; before it, {earlier[-1]}")
         earlier.append(opened)
+
+    def _model(self, book: Book, step: str, body: dict[str, Any], sequence: int) -> None:
+        book.models[step] = sequence
+        error = body.get("error", {})
+        if error.get("code") == OVER_BUDGET:
+            book.refused = True
+            self.spending.refused(error["data"])
 
     def _result(self, book: Book, step: str, body: dict[str, Any], sequence: int) -> None:
         book.results[step] = body

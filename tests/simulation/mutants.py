@@ -14,8 +14,10 @@ from dataclasses import dataclass, field
 from types import CodeType, FunctionType
 from typing import Any
 
-from tests.simulation import laws
-from tests.simulation.scenario import Asked, Fault
+from tests.simulation import laws, spending
+from tests.simulation.scenario import A_CALL, Asked, Fault
+from tests.simulation.world import MORNING
+from trunkline.prices import Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,11 @@ _GOES_ON = """\
 """
 _ONE_LOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|l", True),)
 _ONE_BOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|b", True),)
+_TWO_ASK = (Asked(0.0, "r1", "c1", "fan", "r1|", True), Asked(0.001, "r2", "c2", "fan", "r2|", True))
+_ONE_CALL = {"tenant-day": Money(int(1.3 * A_CALL))}
+_ENOUGH = {"tenant-day": Money(20 * A_CALL)}
+_STANDS_STILL = (Fault(14, "freeze"),)
+_GRANT = "await self._grant(step, attempt, chain, tries.model)"
 _AGAIN = tuple(Fault(event, "again") for event in range(10, 100, 6))
 
 
@@ -74,7 +81,12 @@ MUTANTS: dict[str, Mutant] = {
             Edit(
                 "trunkline.bus.append",
                 "_attempt",
-                (("headers = _FENCE | {EXPECTED_SUBJECT: subject.any_name} if whoever else _FENCE", "headers = {}"),),
+                (
+                    (
+                        "headers = _FENCE if fence == str(subject) else _FENCE | {EXPECTED_SUBJECT: fence}",
+                        "headers = {}",
+                    ),
+                ),
             ),
             Edit(
                 "trunkline.bus.provision",
@@ -203,6 +215,87 @@ MUTANTS: dict[str, Mutant] = {
         reconciles=True,
         slow=0.5,
         skew=300.0,
+    ),
+    "a call is paid without a reserve": _mutant(
+        spending.RESERVED,
+        ".run.purse",
+        "Purse.grant",
+        ("return await allowance.hold(query, most, call)", "return Grant(query)"),
+    ),
+    "a retry reserves nothing": _mutant(
+        spending.RESERVED,
+        ".run.model_step",
+        "ModelCalls._try",
+        (f"grant = {_GRANT}", f"grant = {_GRANT} if attempt == 1 or taken_over else grant"),
+        limits=_ENOUGH,
+        flaky=0.5,
+    ),
+    "a delegated run has a budget of its own": _mutant(
+        spending.RESERVED, ".worker.turn", "Worker._purse", ("state.root", "key.run")
+    ),
+    "who stood still pays all the same": _mutant(
+        spending.RESERVED,
+        ".run.model_step",
+        "_not_asked",
+        ("if grant.too_late:", "if not grant:"),
+        asked=_ONE_LOOKS,
+        limits=_ENOUGH,
+        workers=("1",),
+        faults=_STANDS_STILL,
+        to_midnight=MORNING,
+    ),
+    "refunds do not wait": _mutant(
+        spending.RESERVED,
+        ".budget.refunds",
+        "Refunds.look",
+        ("time() - self._grace", "time()"),
+        limits=_ENOUGH,
+        delay=0.1,
+    ),
+    "a limit is compared with what was there before": _mutant(
+        spending.WITHIN,
+        ".budget.budgets",
+        "_Reservation._try",
+        ("if total > place", "if total - self._amount.pico > place"),
+        asked=_TWO_ASK,
+        limits=_ONE_CALL,
+    ),
+    "a hold is released though its call was paid": _mutant(
+        spending.COVERED, ".run.purse", "Purse.settle", ("grant.hold.settle(cost)", "grant.hold.release()")
+    ),
+    "what closes a hold is not known again": _mutant(
+        spending.COVERED,
+        ".budget.counters",
+        "add",
+        ('once="" if what == "reserve" else f"{hold}-{kind}"', 'once=""'),
+        limits=_ENOUGH,
+        loss=0.1,
+    ),
+    "a reserve that may not have been heard is taken back": _mutant(
+        spending.COVERED,
+        ".budget.budgets",
+        "_Reservation._try",
+        ("tuple(place for place, _ in taken)", "tuple(self._places)"),
+        limits=_ENOUGH,
+        loss=0.1,
+    ),
+    "a call without a result counts nothing": _mutant(
+        spending.COVERED,
+        ".budget.charged",
+        "charged",
+        ("held if said or", "Money() if said or"),
+    ),
+    "every hold of a call keeps what it cost": _mutant(
+        spending.GIVEN_BACK,
+        ".budget.refunds",
+        "_counts",
+        ("if paid_from and", "if not paid_from and"),
+    ),
+    "what is spent is left to the refunds": _mutant(
+        spending.GIVEN_BACK,
+        ".run.purse",
+        "Purse.settle",
+        ("if self._allowance and grant.hold:", "if not self._allowance and grant.hold:"),
     ),
 }
 

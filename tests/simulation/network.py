@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from nats.aio.msg import Msg
 
-from tests.simulation.jetstream import JetStream, Reply, Stored
+from tests.simulation.jetstream import JetStream
+from tests.simulation.stored import Reply, Stored
 from tests.simulation.world import Process, World
+from trunkline.bus.stored import StoredMessage
 
 Headers = Mapping[str, str]
 
@@ -44,6 +48,15 @@ class Client:
         if self.process.alive:  # what was abandoned is swept up at some time, and then says its last words
             self._network.send(self, subject, payload, reply, headers or {})
 
+    async def counted(self, after: int) -> AsyncIterator[list[StoredMessage]]:
+        """What is added to the counters, in this order, behind a sequence."""
+        while True:
+            arrived: asyncio.Future[list[Stored]] = self.process.create_future()
+            self._network.follow(self.process, after, arrived)
+            messages = await arrived
+            yield [_stored(each) for each in messages]
+            after = messages[-1].sequence
+
     def receive(self, inbox: str, replies: list[Reply]) -> None:
         for reply in replies:
             self._mailbox.set_result(_message(inbox, "", reply.data, reply.headers))
@@ -65,6 +78,23 @@ class Network:
         self.delay = delay
         self.subscribers: dict[str, tuple[Client, Any]] = {}
         self._server = server
+        self._followers: list[tuple[Process, int, asyncio.Future[list[Stored]]]] = []
+
+    def follow(self, process: Process, after: int, arrived: asyncio.Future[list[Stored]]) -> None:
+        """Tell of the next amounts that are added to the counters; what gets lost comes later."""
+        self._followers.append((process, after, arrived))
+        self.counted()
+
+    def counted(self) -> None:
+        """There is more in the counters."""
+        followers, self._followers = self._followers, []
+        for process, after, arrived in followers:
+            messages = self._server.counters.messages[after:]
+            if messages:
+                late = 3.0 if self._lost(f"amounts are not told to {process.name}") else 0.0
+                self.world.after(late + self._latency(), process.hear, arrived.set_result, messages)
+            elif process.alive or process.frozen:
+                self._followers.append((process, after, arrived))
 
     def send(self, client: Client, subject: str, data: bytes, reply: str, headers: Headers) -> None:
         if self.world.told:
@@ -121,6 +151,11 @@ class Network:
         if self.world.chance(self.delay):
             return self.world.random.uniform(0.5, 15.0)
         return 0.0002 + self.world.random.random() ** 3 * 0.005
+
+
+def _stored(message: Stored) -> StoredMessage:
+    at = datetime.fromtimestamp(message.at, UTC)
+    return StoredMessage(message.subject, message.sequence, at, message.data, message.headers)
 
 
 def _message(subject: str, reply: str, data: bytes, headers: dict[str, str] | None) -> Msg:

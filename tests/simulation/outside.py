@@ -9,13 +9,14 @@ from typing import Any, Literal, Self
 
 import orjson
 
-from tests.simulation.jetstream import Log, Stored
+from tests.simulation.jetstream import Log
 from tests.simulation.laws import Laws
 from tests.simulation.questions import WRITES, calls_in, label_of, spoken, value_of
-from tests.simulation.scenario import Scenario
+from tests.simulation.scenario import INPUT_PICO, OUTPUT_PICO, Scenario
+from tests.simulation.stored import Stored
 from tests.simulation.world import Process, World
 from trunkline.contracts.codec import encode
-from trunkline.contracts.dialog import AssistantMessage, ModelQuery, ModelReply, ToolMessage, UserMessage
+from trunkline.contracts.dialog import AssistantMessage, ModelQuery, ModelReply, ToolMessage, Usage, UserMessage
 from trunkline.contracts.errors import ModelFailed
 from trunkline.contracts.messages import Decision, Failure
 from trunkline.contracts.registry import ToolCard
@@ -35,16 +36,26 @@ class ScriptedModel:
         question, later = query.messages[since], query.messages[since + 1 :]
         assert isinstance(question, UserMessage)
         world = self.process.world
-        self.laws.pays(self.process.name, label_of(question.text), query.model)
+        fails, spent, usage = world.chance(self.scenario.flaky), world.chance(0.5), self._usage(query)
+        cost = usage.input_tokens * INPUT_PICO + usage.output_tokens * OUTPUT_PICO if spent or not fails else 0
+        self.laws.pays(self.process.name, label_of(question.text), query.model, cost)
         if world.chance(0.1):
             on_text("…")
         await asyncio.sleep(_seconds(world, self.scenario.slow))
-        if world.chance(self.scenario.flaky):
-            raise ModelFailed("It is too busy.", retryable=True)
+        if fails:
+            raise ModelFailed("It is too busy.", retryable=True, spent=spent)
         turn = sum(isinstance(message, AssistantMessage) for message in later)
         calls = calls_in(question.text, turn)
         told = ["failed" if each.failed else str(each.content) for each in later if isinstance(each, ToolMessage)]
-        return ModelReply(model=query.model, text="" if calls else spoken(question.text, told), calls=calls)
+        text = "" if calls else spoken(question.text, told)
+        return ModelReply(model=query.model, text=text, calls=calls, usage=usage)
+
+    def _usage(self, query: ModelQuery) -> Usage:
+        """As much as it may be, now and then."""
+        world = self.process.world
+        most = query.max_output_tokens
+        used = most if world.chance(0.3) else world.random.randrange(1, most)
+        return Usage(input_tokens=world.random.randrange(1, 10), output_tokens=used)
 
     async def close(self) -> None: ...
 

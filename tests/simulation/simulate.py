@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from tests.simulation.counters import Counters
 from tests.simulation.faults import Faults
-from tests.simulation.hosts import Host, executor, worker
-from tests.simulation.jetstream import Durable, JetStream, Log, Stored
+from tests.simulation.hosts import Host, executor, refunder, worker
+from tests.simulation.jetstream import Durable, JetStream, Log
 from tests.simulation.laws import AT_REST, NO_SURPRISE, Laws
 from tests.simulation.network import Network
 from tests.simulation.outside import Person
 from tests.simulation.questions import BOOK, LOOK
 from tests.simulation.scenario import Asked, Scenario, draw
-from tests.simulation.verdict import judge
+from tests.simulation.stored import Stored
+from tests.simulation.verdict import judge, settled
 from tests.simulation.world import Process, World
 from trunkline.bus.consumers import of_agent, of_tool
 from trunkline.contracts.codec import encode
@@ -41,6 +43,8 @@ class Outcome:
     takeovers: int
     crashes: int
     paid: int
+    refused: int
+    refunded: int
     seconds: float
     breach: tuple[str, str] | None
 
@@ -50,7 +54,8 @@ def simulate(seed: int, told: Callable[[str], None] | None = None, *, emphasis: 
     was drawn for the scenario.
     """
     random.seed(seed)  # the product draws its pauses there
-    simulation = Simulation(World(seed, told), replace(draw(seed), **emphasis))
+    scenario = replace(draw(seed), **emphasis)
+    simulation = Simulation(World(seed, told, to_midnight=scenario.to_midnight), scenario)
     simulation.run()
     outcome = simulation.outcome()
     simulation.clear()
@@ -61,10 +66,11 @@ class Simulation:
     def __init__(self, world: World, scenario: Scenario) -> None:
         self.world = world
         self.scenario = scenario
-        self.laws = Laws(world)
+        self.laws = Laws(world, scenario.limits)
         self.hosts: dict[str, Host] = {}
         self._log = Log(world, self._stored, replicated=scenario.replicated, lag=scenario.lag)
-        self._server = JetStream(self._log, self.laws.settled, self._unknown)
+        counters = Counters(world, self._counted, replicated=scenario.replicated, lag=scenario.lag)
+        self._server = JetStream(self._log, counters, self.laws.settled, self._unknown)
         self._network = Network(world, self._server, loss=scenario.loss, delay=scenario.delay)
         self._faults = Faults(world, self._network, self._server, self.laws, self.hosts, self._restart)
         self._coming = list(scenario.faults)
@@ -88,6 +94,7 @@ class Simulation:
             host.process.crash(muted=True)
         if self.laws.breach is None:
             judge(self.laws, self.scenario, self._server)
+            settled(self.laws.spending, self._log, calm=self.scenario.calm)
 
     def outcome(self) -> Outcome:
         return Outcome(
@@ -97,6 +104,8 @@ class Simulation:
             takeovers=self.laws.takeovers,
             crashes=self._faults.crashes,
             paid=self.laws.paid,
+            refused=self.laws.spending.refusals,
+            refunded=self.laws.spending.refunds,
             seconds=self.world.now,
             breach=self.laws.breach,
         )
@@ -114,6 +123,8 @@ class Simulation:
             self._start(f"w{number}", version)
         for number in range(1, self.scenario.executors + 1):
             self._start(f"x{number}")
+        for number in range(1, self.scenario.refunders + 1 if self.scenario.limits else 1):
+            self._start(f"f{number}")
         for asked in self.scenario.asked:
             self.world.after(asked.at, self._ask, asked)
 
@@ -123,6 +134,8 @@ class Simulation:
         host = self.hosts[name] = Host.of(process, self._network, self.laws, version)
         if name.startswith("w"):
             worker(host, self.scenario, self._server.durables, self._workers_with)
+        elif name.startswith("f"):
+            refunder(host)
         else:
             executor(host, self.scenario, (LOOK, BOOK), self._server.durables)
 
@@ -141,8 +154,8 @@ class Simulation:
     def _ask(self, asked: Asked) -> None:
         self._to_ask -= 1
         key = RunKey.checked(asked.run, asked.conversation)
-        request = Request(id=f"q-{asked.run}", text=asked.text, first=asked.first)
-        task = Task(id=f"t-{asked.run}", text=asked.text, first=asked.first)
+        request = Request(id=f"q-{asked.run}", text=asked.text, user=asked.user, first=asked.first)
+        task = Task(id=f"t-{asked.run}", text=asked.text, user=asked.user, first=asked.first)
         self._log.put(str(key.step("request", "router")), encode(request))
         self._log.put(str(key.step("task", asked.agent)), encode(task))
 
@@ -151,6 +164,10 @@ class Simulation:
         self._server.stored(message)
         if ".approval." in message.subject:
             self._person.asked(message)
+
+    def _counted(self, message: Stored) -> None:
+        self.laws.spending.counted(message)
+        self._network.counted()
 
     def _unknown(self, subject: str) -> None:
         self.laws.broken(NO_SURPRISE, f"the simulated bus does not know {subject}: model it in jetstream.py")
@@ -165,7 +182,17 @@ class Simulation:
             return False
         if any(call.result is None for book in self.laws.books.values() for call in book.calls.values()):
             return False
-        return not any(host.busy or host.process.frozen for host in self.hosts.values())
+        if any(host.busy or host.process.frozen for host in self.hosts.values()):
+            return False
+        return self._nothing_is_held()
+
+    def _nothing_is_held(self) -> bool:
+        """As far as those know who would give it back; one of them knows all there is."""
+        refunds = [host.refunds for host in self.hosts.values() if host.refunds]
+        last = len(self._server.counters.messages)
+        if not refunds and self.scenario.limits:
+            return False
+        return all(each.position >= last and not each.open for each in refunds)
 
     def _be_patient(self) -> None:
         world = self.world

@@ -11,15 +11,18 @@ import pytest
 from nats.aio.msg import Msg
 
 from tests.conftest import wait_until
-from tests.simulation.jetstream import DIRECT, Durable, JetStream, Log, Reply, Stored
+from tests.simulation.counters import Counters
+from tests.simulation.jetstream import DIRECT, Durable, JetStream, Log
+from tests.simulation.stored import Reply, Stored
 from tests.simulation.world import World
 from trunkline.bus import Bus
 from trunkline.bus.consumers import Consumer, ensure_consumer
-from trunkline.contracts.subjects import TRUNK
+from trunkline.contracts.subjects import BUDGET, TRUNK, budget_counter
 
 ACK_WAIT = 1.0
 NOTES = Consumer(TRUNK, "w", ("trunk.*.*.*.note.w.*",), ack_wait=ACK_WAIT)
 RUN = "trunk.main.c.r"
+BATCHES = (DIRECT, f"$JS.API.DIRECT.GET.{BUDGET}")
 FENCE = {"Nats-Expected-Last-Subject-Sequence": "0"}
 
 
@@ -41,7 +44,7 @@ class Real:
         await ensure_consumer(self.bus, NOTES)
 
     async def request(self, subject: str, data: bytes = b"{}", headers: dict[str, str] | None = None) -> list[Reply]:
-        if subject == DIRECT:
+        if subject in BATCHES:
             replies, end = await self.bus.mailbox.collect(subject, data)
             return [Reply(each.data, each.headers) for each in (*replies, end)]
         reply = await self.bus.mailbox.request(subject, data, headers=headers)
@@ -79,7 +82,8 @@ class Modelled:
 
     async def open(self) -> None:
         log = Log(self.world, self._stored, replicated=False, lag=0)
-        self.server = JetStream(log, lambda durable, sequence: None, pytest.fail)
+        counters = Counters(self.world, lambda message: None, replicated=False, lag=0)
+        self.server = JetStream(log, counters, lambda durable, sequence: None, pytest.fail)
         self.durable = self.server.durables["w"] = Durable(self.world, log, NOTES, self._deliver)
 
     async def request(self, subject: str, data: bytes = b"{}", headers: dict[str, str] | None = None) -> list[Reply]:
@@ -176,7 +180,38 @@ async def the_consumer(server: Server) -> list[object]:
     return said
 
 
-@pytest.mark.parametrize("doing", [the_log, the_consumer])
+async def the_counters(server: Server) -> list[object]:
+    """Adding, adding again what is known, and what each message says; and a bucket, whose values have fences."""
+    said: list[object] = []
+    ours, theirs, nobodys = (budget_counter("main", "run", "-", who) for who in ("a", "b", "c"))
+
+    async def say(subject: str, data: bytes = b"", headers: dict[str, str] | None = None) -> None:
+        said.extend(_comparable(reply) for reply in await server.request(subject, data, headers))
+
+    for counter, amount, name in (
+        (ours, "+5", ""),
+        (theirs, "+7", ""),
+        (ours, "-2", "settled"),
+        (ours, "-2", "settled"),
+        (theirs, "-2", "settled"),
+        (ours, "-10", "settled too"),
+        (ours, "+0", ""),
+    ):
+        once = {"Nats-Msg-Id": name} if name else {}
+        await say(counter, headers={"Nats-Incr": amount, "Trunkline-Hold": "h", **once})
+    await say(ours)
+    for counters in ([ours, theirs, nobodys], [nobodys]):
+        await say(f"$JS.API.DIRECT.GET.{BUDGET}", orjson.dumps({"multi_last": counters}))
+    await say(f"$JS.API.STREAM.INFO.{BUDGET}")
+    for data, expected in ((b"1", "0"), (b"2", "0"), (b"3", "1"), (b"4", "")):
+        headers = {"Nats-Expected-Last-Subject-Sequence": expected} if expected else None
+        await say("$KV.marks.m", data, headers)
+        await say("$JS.API.DIRECT.GET.KV_marks.$KV.marks.m")
+    await say("$JS.API.DIRECT.GET.KV_marks.$KV.marks.n")
+    return said
+
+
+@pytest.mark.parametrize("doing", [the_log, the_consumer, the_counters])
 async def test_the_model_does_what_the_server_does(bus: Bus, doing: Callable[[Server], Awaitable[list[Any]]]) -> None:
     told = []
     for server in (Real(bus), Modelled()):
@@ -197,11 +232,13 @@ def _comparable(reply: Reply) -> object:
     headers = {
         str(name.value if hasattr(name, "value") else name): value for name, value in (reply.headers or {}).items()
     }
-    looked_at = ("Status", "Nats-Subject", "Nats-Sequence", "Nats-Num-Pending")
+    looked_at = ("Status", "Nats-Subject", "Nats-Sequence", "Nats-Num-Pending", "Nats-Incr", "Trunkline-Hold")
     seen = {name: headers[name] for name in looked_at if name in headers}
     if "Nats-Sequence" in seen:
         seen.pop("Nats-Num-Pending", None)
         return seen, reply.data
     body = orjson.loads(reply.data or b"{}")
     message = body.get("message", {})
-    return seen, body.get("seq"), body.get("error"), {name: message.get(name) for name in ("subject", "seq", "data")}
+    told = [body.get(name) for name in ("seq", "val", "duplicate", "error")]
+    state = body.get("state", {}).get("last_seq")
+    return seen, told, state, {name: message.get(name) for name in ("subject", "seq", "data")}

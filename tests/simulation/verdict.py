@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
+from tests import budget_law
 from tests.simulation.books import Book
-from tests.simulation.jetstream import JetStream
-from tests.simulation.laws import AT_REST, RIGHT, Laws
+from tests.simulation.jetstream import JetStream, Log
+from tests.simulation.laws import AT_REST, OVER_BUDGET, RIGHT, Laws
 from tests.simulation.questions import WRITES, keys_in, spoken, value_of
 from tests.simulation.scenario import Scenario
+from tests.simulation.spending import WITHIN, Spending
+from tests.simulation.stored import Stored
+from trunkline.contracts.codec import Event, decode_fact
+from trunkline.contracts.subjects import Subject
 
 LOOPS = ("solo", "aide")
 
@@ -24,6 +31,22 @@ def judge(laws: Laws, scenario: Scenario, server: JetStream) -> None:
                 laws.broken(RIGHT, f"{book.run} ended with {error}")
         elif book.agent in LOOPS and book.answer["text"] != (expected := _expected(laws, book)):
             laws.broken(RIGHT, f"{book.run} answers {book.answer['text']!r}, not {expected!r}")
+
+
+def settled(spending: Spending, log: Log, *, calm: bool) -> None:
+    """What the counters say must be what the log says, and that is never over a limit."""
+    if not spending.limits:
+        return
+    book = budget_law.Book()
+    for how in budget_law.overspent([_event(message) for message in log.messages], spending.by_counter, book):
+        spending.broken(WITHIN, how)
+    spending.judge(book.counts, calm=calm)
+
+
+def _event(message: Stored) -> Event:
+    subject = Subject.parse(message.subject)
+    at = datetime.fromtimestamp(message.at, UTC)
+    return Event(subject, message.sequence, at, decode_fact(subject.kind, message.data), message.data)
 
 
 def _calls(laws: Laws, scenario: Scenario, book: Book) -> None:
@@ -51,13 +74,16 @@ def _reasons_to_fail(laws: Laws, scenario: Scenario, book: Book) -> set[str]:
         reasons.add("divergence")
     if book.cancelled:
         reasons.add("cancelled")
+    if book.refused:
+        reasons.add(OVER_BUDGET)
     if scenario.flaky:
         reasons.add("model_failed")
     failed = [result for result in book.results.values() if "error" in result]
     if any("run" not in result for result in failed):
         reasons.add("tool_failed")
-    if any("run" in result for result in failed):
-        reasons.add("run_failed")
+    for result in failed:
+        if "run" in result:
+            reasons |= {"run_failed", result["error"]["code"]}
     return reasons
 
 

@@ -16,8 +16,10 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context
 from typing import Any, TypeVar, TypeVarTuple
 
-MIDNIGHT = 1_800_000_000
-"""Unix seconds at virtual time 0."""
+MIDNIGHT = 1_800_057_600
+"""Of UTC, in Unix seconds."""
+MORNING = 16 * 3600.0
+"""Seconds until midnight."""
 
 Act = Callable[..., object]
 T = TypeVar("T")
@@ -25,15 +27,23 @@ Ts = TypeVarTuple("Ts")
 
 
 class World:
-    """What is going to happen, in order of time. `told` gets a line for everything that does, when it is wanted."""
+    """What is going to happen, in order of time. `told` gets a line for everything that does, when it is wanted.
+    `to_midnight`: seconds from the beginning.
+    """
 
-    def __init__(self, seed: int, told: Callable[[str], None] | None = None) -> None:
+    def __init__(self, seed: int, told: Callable[[str], None] | None = None, *, to_midnight: float = MORNING) -> None:
         self.random = random.Random(seed)
         self.now = 0.0
+        self.began = MIDNIGHT - to_midnight
         self.events = 0
         self.told = told
         self._coming: list[tuple[float, int, Act, tuple[Any, ...]]] = []
         self._order = itertools.count()
+
+    @property
+    def unix(self) -> float:
+        """The right time, in Unix seconds."""
+        return self.began + self.now
 
     def after(self, seconds: float, act: Act, *args: Any) -> None:
         heapq.heappush(self._coming, (self.now + seconds, next(self._order), act, args))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from trunkline.contracts.messages import Answer, Call, Failure, Model, Note, Result
+from trunkline.contracts.messages import Answer, Call, Failure, Model, Note, Prompt, Result
 from trunkline.contracts.subjects import RunKey
-from trunkline.run.account import accounted
+from trunkline.run.account import accounted, cost_of
 from trunkline.run.state import RunState
 
 FAILED = Failure(code="model_failed", message="It failed.")
@@ -112,3 +112,34 @@ def test_an_attempt_that_both_its_note_and_the_outcome_tell_of_counts_once() -> 
     found.notes["a", "retry-5-1"] = Note(what="retry", data={"cost": "0.4"})
     found.notes["a", "retry-5-2"] = Note(what="retry", data={"cost": "0.3"})
     assert accounted(found, Answer(error=FAILED), lambda _: True).cost == "0.92"
+
+
+def opened(attempt: int, reserved: str = "1") -> Prompt:
+    return Prompt(model="m", input_hash="", attempt=attempt, carrier=1, delivery=attempt, reserved=reserved)
+
+
+def test_what_nobody_knows_the_cost_of_counts_as_what_was_reserved_for_it() -> None:
+    """An attempt that was lost, and one that timed out; not one that was refused, nor one whose cost is known."""
+    found = state()
+    found.prompts["1"] = [opened(1), opened(2), opened(3), opened(4)]
+    found.notes["a", "retry-1-2"] = Note(what="retry", data={"spent": True})
+    found.notes["a", "retry-1-3"] = Note(what="fallback", data={"spent": False})
+    found.models["1"] = Model(model="m", input_hash="", attempt=4, cost="0.1")
+    assert cost_of(found) == "2.22"
+
+
+def test_a_call_that_failed_counts_as_its_budgets_count_it() -> None:
+    found = state()
+    found.prompts["3"] = [opened(1)]
+    for data, cost in (({"spent": True}, "1.12"), ({"spent": False}, "0.12")):
+        failure = Failure(code="model_failed", message="No.", data=data)
+        found.models["3"] = Model(model="m", input_hash="", error=failure)
+        assert cost_of(found) == cost
+
+
+def test_the_routers_own_question_counts_and_until_it_is_answered_what_was_reserved() -> None:
+    found = state()
+    found.notes["router", "classify"] = Note(what="classify", data={"reserved": "1"})
+    assert cost_of(found) == "1.22"
+    found.notes["router", "classified"] = Note(what="classified", data={"cost": "0.01"})
+    assert cost_of(found) == "0.23"

@@ -20,10 +20,11 @@ print(json.dumps([spent, sorted({name.partition(".")[0] for name in sys.modules}
 
 
 def test_importing_costs_little_and_loads_nothing_heavy() -> None:
-    done = subprocess.run([sys.executable, "-c", PROBE], capture_output=True, text=True, check=True)
-    spent, modules = json.loads(done.stdout)
-    assert spent < CPU_SECONDS
-    assert HEAVY.isdisjoint(modules)
+    """The least of three: what else the processor does slows even CPU time down."""
+    command = [sys.executable, "-c", PROBE]
+    probes = [json.loads(subprocess.run(command, capture_output=True, check=True).stdout) for _ in range(3)]
+    assert min(spent for spent, _ in probes) < CPU_SECONDS
+    assert HEAVY.isdisjoint(probes[0][1])
 
 
 def test_what_it_offers_is_sorted_and_there() -> None:

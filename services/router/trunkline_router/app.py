@@ -91,7 +91,7 @@ def router_service(settings: RouterSettings) -> Service:
             return await explain(question, routes, settings, service.bus)
 
         answer_queries(broker, "router", "route", Question, explained, "Which agent would get a question, and why.")
-        backtest = Backtest(routes, settings, best_classifier)
+        backtest = Backtest(routes, settings, best_classifier, lambda: service.bus)
         answer_queries(broker, "router", "backtest", Trial, backtest, "Who would get questions, by other settings.")
 
     service = Service("router", settings, work, edges)

@@ -116,8 +116,9 @@ class Router:
         if self._is_settled(asked) or deadline <= self.clock.now():
             return
         found = await self._decide(asked)
+        paid = await self.hosted.paid(asked.key) if self.hosted and found.route.asked else ""
         question = question_of(self.routes, asked.key.tenant, asked.request, found) if self.again else None
-        if self.again and question and await self.again.serves(asked.key, asked.request, question):
+        if self.again and question and await self.again.serves(asked.key, asked.request, question, paid=paid):
             return
         if self._is_settled(asked):  # a decision may take seconds
             return
@@ -127,7 +128,7 @@ class Router:
         elif patient and not self.routes.choosable() and not asked.request.agent:
             raise TryAgain("No agent is running yet.")
         else:
-            await self._refuse(asked.key, refusal)
+            await self._refuse(asked.key, refusal, paid=paid)
 
     async def _decide(self, asked: Asked) -> Dispatch:
         request = asked.request
@@ -168,6 +169,7 @@ class Router:
             return busy("The platform", waiting, self.open.pace.per_second(now))
         return None
 
-    async def _refuse(self, key: RunKey, failure: Failure) -> None:
+    async def _refuse(self, key: RunKey, failure: Failure, *, paid: str = "") -> None:
+        """`paid`: what it cost to find out, US dollars."""
         log.info("refused", action="refused", run=key.run, code=failure.code)
-        await append(self.bus, key.step("answer", CLIENT), Answer(error=failure))
+        await append(self.bus, key.step("answer", CLIENT), Answer(error=failure, cost=paid))

@@ -65,6 +65,19 @@ def charged(call: Subject, events: Iterable[Event], held: Money) -> Money | None
     return next((cost for cost in costs if cost is not None), held if said or not held.pico else None)
 
 
+def holder(call: Subject, events: Iterable[Event]) -> str:
+    """The name of the hold from which the call is paid, as its intent says; empty when it does not say. Whatever else
+    was held back for it is of one who lost an acknowledgement, or came second.
+    """
+    for event in events:
+        match event.fact:
+            case Prompt(hold=hold) if event.subject == call:
+                return hold
+            case Note(data=data) if event.subject == call:
+                return str(data.get("hold") or "")
+    return ""
+
+
 def cost_of(cost: str, spent: object, held: Money) -> Money:
     """Of a call that is over. `cost`: as its fact says, empty where nobody knows; `spent`: False when it certainly cost
     nothing.

@@ -104,7 +104,7 @@ class Warnings:
         if key in self._known:
             return False
         try:
-            first = await put(bus, BUDGETS, key, b"1", expected=0, seconds=COUNTED_SECONDS)
+            first = await put(bus, BUDGETS, key, b"1", expected=0, seconds=COUNTED_SECONDS) is not None
         except BusUnavailable:
             return False
         if len(self._known) >= REMEMBERED:

@@ -1,10 +1,10 @@
 """Gives back what was reserved for calls that nobody settled: their process died, stood still, or was cut off.
 
 Reads every amount that was added to a counter, from a mark on. What is still held a while after it was read is looked
-up on the log, which says what the call counts; the difference goes back. Nobody's clock is asked for that, since one
-that is set forward would have it given back while the call is about to be paid. That closes the hold under the name by
-which its owner would have closed it, so that whoever comes second, the owner or another one of these, changes nothing
-any more.
+up on the log, which says what the call counts, and from which hold it is paid; the difference goes back, and all of a
+hold from which it is not. Nobody's clock is asked for that, since one that is set forward would have it given back
+while the call is about to be paid. That closes the hold under the name by which its owner would have closed it, so that
+whoever comes second, the owner or another one of these, changes nothing any more.
 """
 
 from __future__ import annotations
@@ -13,17 +13,18 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
-from trunkline.budget.charged import GRACE_SECONDS, charged, evidence
+from trunkline.budget.charged import GRACE_SECONDS, charged, evidence, holder
 from trunkline.budget.counters import Entry, add
 from trunkline.bus.fold import last
 from trunkline.bus.follow import follow
 from trunkline.bus.marks import Mark, keep_mark, read_mark
 from trunkline.bus.streams import stream_info
+from trunkline.contracts.codec import Event
 from trunkline.contracts.errors import BadMessage, BadSubject, InvalidName, TryAgain
 from trunkline.contracts.subjects import BUDGET, Subject
 from trunkline.prices import Money
@@ -39,17 +40,12 @@ LOOK_SECONDS = 15.0
 LAG_SECONDS = 10.0
 
 
-@dataclass(slots=True)
-class _Account:
-    """What one call has added to one counter: in all, and the holds that are still open, the oldest first. `heard` is
-    when the newest of them was read, by the event loop's clock.
-    """
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What is held back in one counter, and nobody has closed. `heard`: when it was read, by the event loop's clock."""
 
-    call: str
-    counter: str
-    net: int = 0
-    holds: dict[str, Entry] = field(default_factory=dict)
-    heard: float = 0.0
+    entry: Entry
+    heard: float
 
 
 class Refunds:
@@ -60,7 +56,7 @@ class Refunds:
     def __init__(self, bus: Bus, *, grace: float = GRACE_SECONDS) -> None:
         self._bus = bus
         self._grace = grace
-        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._held: dict[tuple[str, str], _Held] = {}
         self._position = 0
         self._read = asyncio.Event()
 
@@ -83,21 +79,21 @@ class Refunds:
     @property
     def open(self) -> int:
         """How many amounts are held back, as far as has been read."""
-        return sum(len(account.holds) for account in self._accounts.values())
+        return len(self._held)
 
     async def look(self) -> None:
         """Refund what is due. Raises TryAgain."""
-        if not self._accounts:
+        if not self._held:
             return
         by_call = defaultdict(list)
         moment = asyncio.get_running_loop().time() - self._grace
         await self._up_to((await stream_info(self._bus, BUDGET)).last_sequence)
-        for account in self._accounts.values():
-            if account.heard <= moment:
-                by_call[account.call].append(account)
-        for call, accounts in by_call.items():
+        for held in self._held.values():
+            if held.heard <= moment:
+                by_call[held.entry.call].append(held.entry)
+        for call, entries in by_call.items():
             try:
-                await self._settle(call, accounts)
+                await self._settle(call, entries)
             except TryAgain:
                 raise
             except Exception as error:  # the others must not wait for what cannot be refunded
@@ -122,20 +118,11 @@ class Refunds:
 
     def _take(self, entry: Entry) -> None:
         """A hold that was reserved before the mark is nobody's any more."""
-        key = entry.call, entry.counter
+        key = entry.hold, entry.counter
         if entry.what == "reserve":
-            account = self._accounts.setdefault(key, _Account(*key))
-            account.holds[entry.hold] = entry
-            account.net += entry.pico
-            account.heard = asyncio.get_running_loop().time()
-        elif key in self._accounts and entry.hold in self._accounts[key].holds:
-            self._accounts[key].net += entry.pico
-            self._forget(self._accounts[key], entry.hold)
-
-    def _forget(self, account: _Account, hold: str) -> None:
-        account.holds.pop(hold, None)
-        if not account.holds:
-            self._accounts.pop((account.call, account.counter), None)
+            self._held[key] = _Held(entry, asyncio.get_running_loop().time())
+        else:
+            self._held.pop(key, None)
 
     async def _up_to(self, sequence: int) -> None:
         """Until all is read that stands there: nobody is refunded by what was true a while ago. Raises TryAgain."""
@@ -162,38 +149,42 @@ class Refunds:
 
     def _oldest(self) -> int:
         """Behind this, all matters that is read."""
-        held = (entry.sequence - 1 for account in self._accounts.values() for entry in account.holds.values())
-        return min(held, default=self._position)
+        return min((held.entry.sequence - 1 for held in self._held.values()), default=self._position)
 
-    async def _settle(self, call: str, accounts: list[_Account]) -> None:
-        held = max(entry.pico for account in accounts for entry in account.holds.values())
-        counts = await self._counts(call, Money(held))
-        if counts is not None:
-            for account in accounts:
-                await self._refund(account, counts.pico)
+    async def _settle(self, call: str, entries: list[Entry]) -> None:
+        subject = _call_named(call)
+        found = await asyncio.gather(*(last(self._bus, name) for name in evidence(subject))) if subject else []
+        events = [event for event in found if event]
+        for entry in entries:
+            counts = _counts(subject, events, entry)
+            if counts is not None:
+                await self._refund(entry, counts.pico - entry.pico)
 
-    async def _counts(self, call: str, held: Money) -> Money | None:
-        """What the call counts, as the log's leader has it. Of what is no call's name nobody knows: it keeps all."""
-        try:
-            subject = Subject.parse(call)
-            names = evidence(subject)
-        except (BadSubject, InvalidName):
-            return held
-        if not names:
-            return held
-        events = await asyncio.gather(*(last(self._bus, name) for name in names))
-        return charged(subject, [event for event in events if event], held)
+    async def _refund(self, entry: Entry, change: int) -> None:
+        """What keeps all that it has is only forgotten, for its owner may yet know better."""
+        if not change:
+            self._held.pop((entry.hold, entry.counter), None)
+            return
+        await add(self._bus, entry.counter, change, what="refund", call=entry.call, who=entry.who, hold=entry.hold)
+        log.info("refunded", action="refunded", counter=entry.counter, call=entry.call, pico=-change)
 
-    async def _refund(self, account: _Account, counts: int) -> None:
-        """Of several holds one pays for the call; the others are of who lost an acknowledgement, or was second. What
-        keeps all that it has is only forgotten, for its owner may yet know better.
-        """
-        net = account.net
-        for hold, entry in list(account.holds.items()):
-            change = max(-entry.pico, counts - net)
-            net += change
-            if change:
-                await add(self._bus, entry.counter, change, what="refund", call=entry.call, who=entry.who, hold=hold)
-                log.info("refunded", action="refunded", counter=entry.counter, call=entry.call, pico=-change)
-            else:
-                self._forget(account, hold)
+
+def _call_named(call: str) -> Subject | None:
+    """None when no call has that name."""
+    try:
+        subject = Subject.parse(call)
+        return subject if evidence(subject) else None
+    except (BadSubject, InvalidName):
+        return None
+
+
+def _counts(call: Subject | None, events: list[Event], entry: Entry) -> Money | None:
+    """What the call counts where this was held back, as the log's leader has it; None: not known yet. Of what is no
+    call's name nobody knows: it keeps all.
+    """
+    if call is None:
+        return Money(entry.pico)
+    paid_from = holder(call, events)
+    if paid_from and paid_from != entry.hold:
+        return Money()
+    return charged(call, events, Money(entry.pico))

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, ValidationError
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from trunkline.budget.limits import Kind
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.prices import Money
 from trunkline.settings_file import read_settings, refuse_unknown, table_of
+from trunkline.table_settings import TableSettings
 
 LARGEST = Money.parse("1000000")
 NONE = "none"
@@ -43,16 +44,10 @@ def _read(value: object) -> object:
 Amount = Annotated[Money | None, BeforeValidator(_read)]
 
 
-class BudgetSettings(BaseSettings):
+class BudgetSettings(TableSettings):
     """`[budgets]`, then variables that begin with TRUNKLINE_BUDGETS_, which win. None is no limit."""
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRUNKLINE_BUDGETS_",
-        env_ignore_empty=True,
-        frozen=True,
-        extra="forbid",
-        arbitrary_types_allowed=True,
-    )
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_BUDGETS_", arbitrary_types_allowed=True)
 
     run: Amount = Money.parse("1")
     conversation: Amount = Money.parse("5")
@@ -76,18 +71,6 @@ class BudgetSettings(BaseSettings):
     def amount(self, kind: Kind) -> Money | None:
         found: Money | None = getattr(self, kind.replace("-", "_"))
         return found
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is the library's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment before the file."""
-        return env_settings, init_settings
 
 
 def _said(error: ValidationError, table: Mapping[str, Any], where: Path) -> tuple[str, str]:

@@ -67,21 +67,30 @@ class Recorded:
 
 
 async def append(
-    bus: Bus, subject: Subject, fact: Fact, *, whoever: bool = False, attempt_wait: float = 2.0, wait: float = 30.0
+    bus: Bus,
+    subject: Subject,
+    fact: Fact,
+    *,
+    whoever: bool = False,
+    alone_in: str = "",
+    attempt_wait: float = 2.0,
+    wait: float = 30.0,
 ) -> Recorded:
     """Write `fact` under `subject`, unless something stands there already.
 
-    With `whoever`, the step may exist only once under any name: used where the name is what is being decided.
+    With `whoever`, the step may exist only once under any name: used where the name is what is being decided. With
+    `alone_in`, a filter of subjects that has this one in it, nothing else may stand under any of those.
     A lost acknowledgement is ambiguous, so the same event is published again, until `wait` seconds have passed.
     Raises BusUnavailable; its kind Refused at once when the log is full.
     """
     fact = fact if fact.id else msgspec.structs.replace(fact, id=new_event_id())
+    fence = alone_in or (subject.any_name if whoever else str(subject))
     loop = asyncio.get_running_loop()
     began = loop.time()
     pause = 0.05
     while True:
         try:
-            written = await _attempt(bus, subject, fact, whoever=whoever, wait=attempt_wait)
+            written = await _attempt(bus, subject, fact, fence, wait=attempt_wait)
         except Refused as error:
             bus.trouble = str(error)
             raise
@@ -99,20 +108,20 @@ async def append(
             return written
 
 
-async def _attempt(bus: Bus, subject: Subject, fact: Fact, *, whoever: bool, wait: float) -> Recorded:
+async def _attempt(bus: Bus, subject: Subject, fact: Fact, fence: str, *, wait: float) -> Recorded:
     payload = await offload(bus, encode(fact))
-    headers = _FENCE | {EXPECTED_SUBJECT: subject.any_name} if whoever else _FENCE
+    headers = _FENCE if fence == str(subject) else _FENCE | {EXPECTED_SUBJECT: fence}
     reply = await bus.mailbox.request(str(subject), payload, headers=headers, wait=wait)
     ack = _ack.decode(reply.data)
     if ack.error is None:
         return Recorded(ack.seq)
     if ack.error.conflict:
-        return await _who_was_first(bus, subject, fact, whoever=whoever)
+        return await _who_was_first(bus, subject, fact, fence)
     raise refused(str(subject), ack.error.code, ack.error.err_code, ack.error.description)
 
 
-async def _who_was_first(bus: Bus, subject: Subject, fact: Fact, *, whoever: bool) -> Recorded:
-    event = await last(bus, subject.any_name if whoever else str(subject))
+async def _who_was_first(bus: Bus, subject: Subject, fact: Fact, fence: str) -> Recorded:
+    event = await last(bus, fence)
     if event is None:
         raise BusUnavailable(f"{subject} is said to exist, and cannot be read.", "Try again.")
     return Recorded(event.sequence, None if event.fact.id == fact.id else event)

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from trunkline.bus.append import EXPECTED_SEQUENCE, PublishAck
 from trunkline.bus.bounded import ANSWERS, ANSWERS_BYTES, bounded_bucket
 from trunkline.bus.fold import NO_MESSAGES
+from trunkline.bus.kept import Kept, newest, put
 from trunkline.bus.mailbox import status_of
-from trunkline.bus.objects import NOT_FOUND
 from trunkline.bus.provision import NAME_IN_USE
 from trunkline.contracts.errors import BusUnavailable
 
@@ -26,15 +21,6 @@ if TYPE_CHECKING:
 
 DELETED_SECONDS = 1
 """A deleted key's last message is an empty value that goes away by itself."""
-_ack = msgspec.json.Decoder(PublishAck)
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """What stands under a key, and the sequence under which the bucket's stream has it."""
-
-    data: bytes
-    sequence: int
 
 
 class Bucket:
@@ -44,6 +30,7 @@ class Bucket:
 
     def __init__(self, bus: Bus, name: str, *, max_bytes: int, wait: float = 0.5) -> None:
         self._bus = bus
+        self._name = name
         self._stream = f"KV_{name}"
         self._prefix = f"$KV.{name}."
         self._config = bounded_bucket(name, max_bytes)
@@ -55,7 +42,7 @@ class Bucket:
         """The one that is declared with the platform's streams."""
         return cls(bus, ANSWERS, max_bytes=ANSWERS_BYTES)
 
-    async def get(self, key: str) -> Value | None:
+    async def get(self, key: str) -> bytes | None:
         """As the nearest replica has it, which may lag behind."""
         await self._make()
         subject = f"$JS.API.DIRECT.GET.{self._stream}.{self._prefix}{key}"
@@ -63,36 +50,20 @@ class Bucket:
             reply = await self._bus.mailbox.request(subject, b"", wait=self._wait)
         if status_of(reply) == NO_MESSAGES or not reply.data:
             return None
-        return Value(reply.data, int((reply.headers or {})["Nats-Sequence"]))
+        return reply.data
 
-    async def newest(self, key: str) -> Value | None:
-        """As the stream's leader has it; a deleted one is a value without data, whose sequence `put` may expect."""
+    async def newest(self, key: str) -> Kept:
+        """As the stream's leader has it; a deleted one has a sequence, which `put` may expect, and no data."""
         await self._make()
-        body = {"last_by_subj": f"{self._prefix}{key}"}
         with self._may_be_lost():
-            answer = await self._bus.api(f"STREAM.MSG.GET.{self._stream}", body, wait=self._wait)
-        if error := answer.get("error"):
-            if error.get("err_code") == NOT_FOUND:
-                return None
-            raise self._refused(error.get("description"))
-        return Value(base64.b64decode(answer["message"].get("data", "")), answer["message"]["seq"])
+            return await newest(self._bus, self._name, key, wait=self._wait)
 
     async def put(self, key: str, data: bytes, ttl: float, *, expected: int | None = None) -> int | None:
-        """The new value's sequence; None, and nothing is stored, when another than the `expected` one stands there
-        (0: none at all). It lives `ttl` seconds, rounded up to whole ones, and up to one more.
-        """
+        """For `ttl` seconds, rounded up to whole ones; else as `put` in trunkline.bus.kept."""
         await self._make()
-        headers = {"Nats-TTL": f"{max(1, math.ceil(ttl))}s"}
-        if expected is not None:
-            headers[EXPECTED_SEQUENCE] = str(expected)
+        seconds = max(1, math.ceil(ttl))
         with self._may_be_lost():
-            reply = await self._bus.mailbox.request(f"{self._prefix}{key}", data, headers=headers, wait=self._wait)
-        ack = _ack.decode(reply.data)
-        if ack.error is None:
-            return ack.seq
-        if ack.error.conflict:
-            return None
-        raise self._refused(ack.error.description)
+            return await put(self._bus, self._name, key, data, expected=expected, seconds=seconds, wait=self._wait)
 
     async def delete(self, key: str) -> None:
         await self.put(key, b"", DELETED_SECONDS)
@@ -120,7 +91,7 @@ class Bucket:
         answer = await self._bus.api(f"STREAM.CREATE.{self._stream}", self._config, wait=self._wait)
         error = answer.get("error")
         if error and error.get("err_code") != NAME_IN_USE:
-            raise self._refused(error.get("description"))
+            raise BusUnavailable(f"{self._stream} cannot be used: {error.get('description')}.", "See the bus's log.")
         self._made = True
 
     @contextlib.contextmanager
@@ -130,7 +101,3 @@ class Bucket:
         except BusUnavailable:
             self._made = False
             raise
-
-    def _refused(self, why: object) -> BusUnavailable:
-        self._made = False
-        return BusUnavailable(f"{self._stream} cannot be used: {why}.", "See the bus's log.")

@@ -18,7 +18,8 @@ from trunkline.contracts.errors import BadMessage, BusUnavailable, TrunklineErro
 from trunkline.contracts.ids import new_event_id
 
 if TYPE_CHECKING:
-    from trunkline.bus.bucket import Bucket, Value
+    from trunkline.bus.bucket import Bucket
+    from trunkline.bus.kept import Kept
 
 OUTCOME_SECONDS = 5.0
 """For so long somebody who missed the hint still finds what came of it."""
@@ -93,12 +94,11 @@ class Held:
         """In the place of what we put last; a put whose acknowledgement was lost may have been stored."""
         with contextlib.suppress(BusUnavailable):
             sequence = await self._bucket.put(self._key, encode(claim), ttl, expected=self._sequence)
-            if sequence is None and (found := await self._bucket.newest(self._key)) and self._is_ours(found):
-                sequence = await self._bucket.put(self._key, encode(claim), ttl, expected=found.sequence)
+            if sequence is None:
+                found = await self._bucket.newest(self._key)
+                if _read(found.data).holder == self._holder:
+                    sequence = await self._bucket.put(self._key, encode(claim), ttl, expected=found.sequence)
             self._sequence = sequence or self._sequence
-
-    def _is_ours(self, found: Value) -> bool:
-        return _read(found.data).holder == self._holder
 
 
 class Claims:
@@ -139,16 +139,16 @@ class Waiting:
                 if claim.settled:
                     return claim
                 if self._is_free(claim):
-                    held = await _claim(self._bucket, self._key, self._expiry, found.sequence if found else 0)
+                    held = await _claim(self._bucket, self._key, self._expiry, found.sequence)
                     if held:
                         return held
                 elif hint := await self._hint(heard):
                     return hint
 
-    def _look(self, found: Value | None) -> Claim:
+    def _look(self, found: Kept) -> Claim:
         """What stands there, and since when: an observer's clock alone says whether its holder is dead."""
-        claim = _read(found.data) if found else _NOBODYS
-        if found and found.sequence != self._sequence:
+        claim = _read(found.data)
+        if found.sequence != self._sequence:
             self._sequence, self._since = found.sequence, asyncio.get_running_loop().time()
         self._at_work = self._at_work or claim.state == "held"
         return claim if claim.state != "failed" or self._at_work else _NOBODYS

@@ -1,4 +1,4 @@
-"""Values in a declared key-value bucket (ADR-8): read, followed, and changed by compare-and-set."""
+"""Values in a key-value bucket (ADR-8): read, followed, and changed by compare-and-set."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from trunkline.contracts.errors import BusUnavailable
 if TYPE_CHECKING:
     from trunkline.bus.connection import Bus
 
+WAIT_SECONDS = 5.0
 _ack = msgspec.json.Decoder(PublishAck)
 
 
@@ -29,9 +30,9 @@ class Kept:
     sequence: int = 0
 
 
-async def newest(bus: Bus, bucket: str, key: str) -> Kept:
+async def newest(bus: Bus, bucket: str, key: str, *, wait: float = WAIT_SECONDS) -> Kept:
     """As the bucket's leader has it. Raises BusUnavailable."""
-    answer = await bus.api(f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": _subject(bucket, key)})
+    answer = await bus.api(f"STREAM.MSG.GET.KV_{bucket}", {"last_by_subj": _subject(bucket, key)}, wait=wait)
     if error := answer.get("error"):
         if error.get("err_code") == NOT_FOUND:
             return Kept(key)
@@ -42,14 +43,28 @@ async def newest(bus: Bus, bucket: str, key: str) -> Kept:
     return Kept(key, base64.b64decode(message.get("data", "")), message["seq"])
 
 
-async def put(bus: Bus, bucket: str, key: str, data: bytes, *, expected: int, seconds: int = 0) -> bool:
-    """In the place of what has the sequence `expected`, for so many seconds, or for ever; False, and nothing is stored,
-    when something else stands there. Raises BusUnavailable; its kind Interrupted when nobody knows.
+async def put(
+    bus: Bus,
+    bucket: str,
+    key: str,
+    data: bytes,
+    *,
+    expected: int | None = None,
+    seconds: int = 0,
+    wait: float = WAIT_SECONDS,
+) -> int | None:
+    """The new value's sequence; None, and nothing is stored, when another than the `expected` one stands there (0: none
+    at all). It lives so many seconds, and up to one more, or for ever.
+
+    Raises BusUnavailable; its kind Interrupted when nobody knows.
     """
-    headers = {EXPECTED_SEQUENCE: str(expected)} | ({"Nats-TTL": f"{seconds}s"} if seconds else {})
-    ack = _ack.decode((await bus.mailbox.request(_subject(bucket, key), data, headers=headers)).data)
-    if ack.error is None or ack.error.conflict:
-        return ack.error is None
+    headers = {} if expected is None else {EXPECTED_SEQUENCE: str(expected)}
+    headers |= {"Nats-TTL": f"{seconds}s"} if seconds else {}
+    ack = _ack.decode((await bus.mailbox.request(_subject(bucket, key), data, headers=headers, wait=wait)).data)
+    if ack.error is None:
+        return ack.seq
+    if ack.error.conflict:
+        return None
     raise BusUnavailable(f"The bucket {bucket} refused {key}: {ack.error.description}.", "See nats-server's log.")
 
 

@@ -81,7 +81,7 @@ class Mailbox:
         if status_of(message) == NO_RESPONDERS:
             raise BusUnavailable(
                 f"Nobody on the bus answers to {subject}.",
-                "JetStream is off, the streams are missing, or that service is not running.",
+                "JetStream is off, that service is not running, or streams are missing: run `trunkline provision`.",
             )
         return message
 
@@ -89,7 +89,7 @@ class Mailbox:
         """All replies up to the closing status message, and that message. Raises BusUnavailable."""
         last, messages = await self._ask(subject, payload, None, wait, batch=True)
         if status_of(last) == NO_RESPONDERS:
-            raise BusUnavailable(f"Nobody on the bus answers to {subject}.", "The log's stream is missing.")
+            raise BusUnavailable(f"Nobody on the bus answers to {subject}.", "Run `trunkline provision`.")
         return messages, last
 
     def interrupt(self) -> None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NAME_IN_USE = 10058
 MAX_MESSAGE_BYTES = 1_000_000
 REGISTRY_MAX_AGE = 3600
+CREATE_SECONDS = 30.0
 LETTERS_KNOWN_SECONDS = 24 * 3600
 BUDGETS = "budgets"
 COUNTED_SECONDS = 40 * 24 * 3600
@@ -145,12 +146,22 @@ async def _existing(bus: Bus, name: str) -> dict[str, Any] | None:
 
 
 async def _create(bus: Bus, config: dict[str, Any]) -> bool:
-    """False when somebody else was quicker."""
-    answer = await bus.api(f"STREAM.CREATE.{config['name']}", config, wait=30.0)
+    """False when somebody else was quicker. Whoever may not create streams gets no answer."""
+    try:
+        answer = await bus.api(f"STREAM.CREATE.{config['name']}", config, wait=CREATE_SECONDS)
+    except BusUnavailable as unanswered:
+        raise _missing(config["name"], unanswered.what) from unanswered
     error = answer.get("error")
     if error and error.get("err_code") != NAME_IN_USE:
-        raise BusUnavailable(f"Stream {config['name']} could not be created: {error.get('description')}.")
+        raise _missing(config["name"], f"{error.get('description')}.")
     return bool(answer.get("did_create"))
+
+
+def _missing(name: str, why: str) -> BusUnavailable:
+    return BusUnavailable(
+        f"The bus has no stream {name}, and it could not be created: {why}",
+        "Run `trunkline provision` as somebody who may create streams, then start this again.",
+    )
 
 
 def _bucket(name: str, *, seconds: int = REGISTRY_MAX_AGE) -> dict[str, Any]:

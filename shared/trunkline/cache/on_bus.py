@@ -15,8 +15,7 @@ class BusStore:
         self._bucket = bucket
 
     async def get(self, key: CacheKey) -> bytes | None:
-        found = await self._bucket.get(f"entry.{key}")
-        return found.data if found else None
+        return await self._bucket.get(f"entry.{key}")
 
     async def put(self, key: CacheKey, raw: bytes, ttl: float) -> None:
         await self._bucket.put(f"entry.{key}", raw, ttl)

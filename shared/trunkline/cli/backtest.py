@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from trunkline.bus import Bus
     from trunkline.cli.backtest_log import Past
     from trunkline.cli.backtest_report import Change, Decision, Report
+    from trunkline.prices import Money
 
 SETTINGS = ("router_confident", "router_hard", "router_model", "routes")
 OF_A_ROUTE = ("description", "examples")
@@ -34,14 +37,17 @@ def backtest(
         ),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="The newest so many questions.")] = 1000,
+    hosted: Annotated[bool, typer.Option("--hosted", help="Ask the candidate's router_model: it costs.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --hosted: do not ask first.")] = False,
+    user: Annotated[str, typer.Option("--user", "-u", help="Who pays for --hosted. Else TRUNKLINE_USER.")] = "",
     url: Url = "",
     as_json: Json = False,
 ) -> None:
     """What a candidate's settings would change about the questions that were asked.
 
     The file may set router_confident, router_hard and router_model, and in [routes.AGENT] description and examples.
-    Nothing is written, and no model is asked. The router decides with the agents that run now, and with what
-    feedback had taught it before that time.
+    The router decides with the agents that run now, and with what feedback had taught it before that time. Nothing is
+    written, and no model is asked, but with --hosted: it says first what that may cost, within the budgets of who asks.
     """
     from trunkline.cli.console import print_json, print_lines
     from trunkline.cli.moments import moment
@@ -51,11 +57,20 @@ def backtest(
     begin = moment(since, "--since")
     if begin is None:
         raise InvalidArguments("--since is empty.", "Write 7d, or a time like 2026-01-31T09:30.")
-    found = run(_backtest(url, begin, limit, candidate_of(config)))
+    showing = Showing(user, sure=yes) if hosted else None
+    found = run(_backtest(url, begin, limit, candidate_of(config), showing))
     if as_json:
         print_json(found.as_data())
     else:
         print_lines(_lines(found))
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """What the candidate would show its hosted model is shown to it: who pays, and whether they are `sure`."""
+
+    user: str
+    sure: bool
 
 
 def candidate_of(path: Path | None) -> dict[str, Any]:
@@ -74,55 +89,79 @@ def candidate_of(path: Path | None) -> dict[str, Any]:
     return document
 
 
-async def _backtest(url: str, since: datetime, limit: int, candidate: dict[str, Any]) -> Report:
+async def _backtest(
+    url: str, since: datetime, limit: int, candidate: dict[str, Any], showing: Showing | None
+) -> Report:
     from trunkline.cli.backtest_log import length_since, read_pasts
-    from trunkline.cli.backtest_report import report
+    from trunkline.cli.backtest_report import Shown, report
     from trunkline.cli.console import err
     from trunkline.cli.progress import progress
     from trunkline.cli.session import on_trunkline
     from trunkline.cli.settings import CliSettings
     from trunkline.contracts.errors import NotFound
 
+    settings = CliSettings.load()
     async with on_trunkline(url) as bus:
         with progress(err(), "reading the log", await length_since(bus, since)) as step:
-            pasts = (await read_pasts(bus, since, CliSettings.load().tenant, step)).decided[-limit:]
+            pasts = (await read_pasts(bus, since, settings.tenant, step)).decided[-limit:]
         if not pasts:
             raise NotFound("No question was routed in that time.", "Go back further, with --since.")
-        now: list[Decision] = []
-        new: list[Decision] = []
+        ways = {"since": since, "candidate": candidate, "tenant": settings.tenant}
         with progress(err(), "deciding anew", len(pasts)) as step:
-            for start in range(0, len(pasts), PAGE):
-                by_now, by_candidate = await _decided(bus, since, pasts[start : start + PAGE], candidate)
-                now += by_now
-                new += by_candidate
-                step(len(new))
-    return report(pasts, now, new)
+            now, new, most = await _decided(bus, pasts, step, hosted="priced" if showing else "left", **ways)
+        shown = [place for place, decision in enumerate(new) if decision.unasked] if showing else []
+        if not showing or not shown:
+            return report(pasts, now, new, Shown() if showing else None)
+        if not showing.sure:
+            _confirm(len(shown), most)
+        ways["user"] = showing.user or settings.user
+        with progress(err(), "asking the hosted model", len(shown)) as step:
+            _, said, cost = await _decided(bus, [pasts[place] for place in shown], step, hosted="asked", **ways)
+    for place, decision in zip(shown, said, strict=True):
+        new[place] = decision
+    return report(pasts, now, new, Shown(len(shown), cost.dollars))
+
+
+def _confirm(count: int, most: Money) -> None:
+    from trunkline.cli.confirming import confirm
+    from trunkline.cli.figures import counted, dollars
+
+    calls = f"{counted(count, 'call')} of the hosted model at most, which may cost {dollars(str(most))} at worst"
+    confirm(f"{calls}. Go on?", whether=f"make {calls}")
 
 
 async def _decided(
-    bus: Bus, since: datetime, pasts: list[Past], candidate: dict[str, Any]
-) -> tuple[list[Decision], list[Decision]]:
-    """By the router's own settings, and by the candidate's."""
-    from trunkline.cli.backtest_report import Decision
+    bus: Bus, pasts: Sequence[Past], step: Callable[[int], None], **ways: Any
+) -> tuple[list[Decision], list[Decision], Money]:
+    """By the router's own settings, and by the candidate's; and what the hosted model may cost, or did."""
     from trunkline.client.query import query
+    from trunkline.prices import Money
 
-    asked = [{"text": past.question, "agent": past.asked_for, "partner": past.partner} for past in pasts]
-    found = await query(bus, "router", "backtest", wait=WAIT_SECONDS, since=since, questions=asked, candidate=candidate)
+    now: list[Decision] = []
+    new: list[Decision] = []
+    hosted = Money()
+    for start in range(0, len(pasts), PAGE):
+        page = pasts[start : start + PAGE]
+        asked = [{"text": past.question, "agent": past.asked_for, "partner": past.partner} for past in page]
+        found = await query(bus, "router", "backtest", wait=WAIT_SECONDS, questions=asked, **ways)
+        now += map(_read, found["now"])
+        new += map(_read, found["candidate"])
+        hosted += Money.parse(found.get("hosted") or "0")
+        step(len(new))
+    return now, new, hosted
 
-    def read(side: str) -> list[Decision]:
-        return [
-            Decision(
-                agent=each.get("agent", ""),
-                tier=each.get("tier", ""),
-                source=each.get("source", ""),
-                refusal=each.get("refusal", ""),
-                unasked=each.get("unasked", False),
-                ms=each.get("ms", 0.0),
-            )
-            for each in found[side]
-        ]
 
-    return read("now"), read("candidate")
+def _read(decided: dict[str, Any]) -> Decision:
+    from trunkline.cli.backtest_report import Decision
+
+    return Decision(
+        agent=decided.get("agent", ""),
+        tier=decided.get("tier", ""),
+        source=decided.get("source", ""),
+        refusal=decided.get("refusal", ""),
+        unasked=decided.get("unasked", False),
+        ms=decided.get("ms", 0.0),
+    )
 
 
 def _lines(found: Report) -> list[Text]:
@@ -132,10 +171,8 @@ def _lines(found: Report) -> list[Text]:
     lines = [
         text((f"{found.agreed:,} of {found.questions:,} questions stay where they were", "head"), f"  {share:.1%}")
     ]
-    if found.unasked:
-        lines.append(
-            text((f"{found.unasked:,} would be shown to the hosted model first; here nobody asked it", "hint"))
-        )
+    if line := _hosted_line(found):
+        lines.append(line)
     lines += [_cost_line(found), _time_line(found)]
     if found.moves:
         lines += [text(), text(("What moves", "head"))]
@@ -148,6 +185,19 @@ def _lines(found: Report) -> list[Text]:
         lines += [_change_line(change) for change in found.changes[:SHOWN]]
     left = len(found.changes) - SHOWN
     return [*lines, text((f"  and {left:,} more: --json has all of them", "faint"))] if left > 0 else lines
+
+
+def _hosted_line(found: Report) -> Text | None:
+    from trunkline.cli.console import text
+    from trunkline.cli.figures import counted, dollars
+
+    if found.shown is None:
+        nobody = f"{found.unasked:,} would be shown to the hosted model first; here nobody asked it (--hosted does)"
+        return text((nobody, "hint")) if found.unasked else None
+    said = (
+        f"{counted(found.shown.questions, 'question')} shown to the hosted model for {dollars(str(found.shown.cost))}"
+    )
+    return text((f"{said}; of {found.unasked:,} it said nothing", "hint" if found.unasked else "faint"))
 
 
 def _cost_line(found: Report) -> Text:

@@ -16,7 +16,9 @@ REFUSED = "(refused)"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """Who gets a question, or that nobody does; `unasked`: a hosted model would have been asked first."""
+    """Who gets a question, or that nobody does; `unasked`: a hosted model would have been asked first, and said
+    nothing.
+    """
 
     agent: str
     tier: str = ""
@@ -72,12 +74,23 @@ class CostChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """How many questions the candidate's hosted model was shown, and what that cost in US dollars."""
+
+    questions: int = 0
+    cost: Decimal = Decimal(0)
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
-    """`now` and `candidate` are milliseconds of the decisions, by today's settings and the candidate's."""
+    """`now` and `candidate` are milliseconds of the decisions, by today's settings and the candidate's; `shown` is None
+    where the hosted model was left alone.
+    """
 
     questions: int
     agreed: int
     unasked: int
+    shown: Shown | None
     moves: tuple[tuple[str, str, int], ...]
     changes: tuple[Change, ...]
     cost: CostChange
@@ -89,6 +102,9 @@ class Report:
             "questions": self.questions,
             "agreed": self.agreed,
             "unasked": self.unasked,
+            "hosted": {"questions": self.shown.questions, "cost": _to_the_picodollar(self.shown.cost)}
+            if self.shown
+            else None,
             "moves": [{"from": old, "to": new, "questions": count} for old, new, count in self.moves],
             "cost": {
                 "decided": _to_the_picodollar(self.cost.decided),
@@ -107,7 +123,9 @@ def place(agent: str, tier: str) -> str:
     return f"{agent} ({tier})" if tier else agent
 
 
-def report(pasts: Sequence[Past], now: Sequence[Decision], candidate: Sequence[Decision]) -> Report:
+def report(
+    pasts: Sequence[Past], now: Sequence[Decision], candidate: Sequence[Decision], shown: Shown | None = None
+) -> Report:
     """Of decisions in the order of `pasts`. Changes with feedback stand first, those that it calls wrong before all."""
     changes = [
         Change(past, new)
@@ -120,6 +138,7 @@ def report(pasts: Sequence[Past], now: Sequence[Decision], candidate: Sequence[D
         questions=len(pasts),
         agreed=len(pasts) - len(changes),
         unasked=sum(each.unasked for each in candidate),
+        shown=shown,
         moves=tuple((old, new, count) for (old, new), count in sorted(moves.items(), key=lambda at: (-at[1], at[0]))),
         changes=tuple(changes),
         cost=_cost(pasts, candidate),

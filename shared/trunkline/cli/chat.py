@@ -32,15 +32,18 @@ def chat(
     """
     from trunkline.cli.question import Question
     from trunkline.cli.session import run
+    from trunkline.client import Ways
     from trunkline.contracts.ids import new_conversation_id, new_run_id
 
     thread = conversation or new_conversation_id()
     Question(text="hello", run="", agent=agent, conversation=thread).checked()
     run(_reachable(url))
     _welcome(thread)
-    failed = False
+    failed, opens = False, not conversation
     for line in _lines():
-        asked = Question(text=line, run=new_run_id(), agent=agent, conversation=thread, user=user)
+        ways = Ways(opens=opens)
+        asked = Question(text=line, run=new_run_id(), agent=agent, conversation=thread, user=user, ways=ways)
+        opens = False
         failed = not _answer(asked, url, as_json=as_json) or failed
     if failed and not sys.stdin.isatty():
         raise typer.Exit(1)

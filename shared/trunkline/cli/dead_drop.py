@@ -84,12 +84,8 @@ async def _drop(bus: Bus, letter: Letter) -> bool:
 
 def _confirm(count: int, service: str) -> None:
     """Raises InvalidArguments where nobody can be asked, and Abort on a no."""
-    import sys
-
+    from trunkline.cli.confirming import confirm
     from trunkline.cli.figures import counted
-    from trunkline.contracts.errors import InvalidArguments
 
     what = f"{counted(count, 'dead letter')}{f' of {service}' if service else ''}"
-    if not sys.stdin.isatty():
-        raise InvalidArguments(f"Nobody can be asked whether to drop {what}.", "Say so with --yes.")
-    typer.confirm(f"Drop {what} for good?", abort=True, err=True)
+    confirm(f"Drop {what} for good?", whether=f"drop {what}")

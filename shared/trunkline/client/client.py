@@ -26,7 +26,7 @@ from trunkline.contracts.errors import (
     NotFound,
     RunFailed,
 )
-from trunkline.contracts.ids import DEFAULT_TENANT, checked_token, new_conversation_id, new_run_id
+from trunkline.contracts.ids import DEFAULT_TENANT, checked_token, new_conversation_id, new_event_id, new_run_id
 from trunkline.contracts.messages import Cancel, Failure, Feedback, Request
 from trunkline.contracts.subjects import ROUTER, TRUNK, RunKey, filter_of
 
@@ -112,7 +112,7 @@ class Client:
 
     def conversation(self, conversation: str = "") -> Conversation:
         """Questions that follow one another: the agent sees what was said before."""
-        return Conversation(self, conversation or new_conversation_id())
+        return Conversation(self, conversation or new_conversation_id(), opens=not conversation)
 
     def _publishing(
         self, key: RunKey, text: str, agent: str, ways: Ways, *, first: bool
@@ -125,17 +125,22 @@ class Client:
             user=self.user,
             agent=agent,
             first=first,
+            id=new_event_id(),
             order=ways.get("order", ""),
             fresh=ways.get("fresh", False),
         )
         deadline = ways.get("deadline")
 
         async def publish() -> None:
-            asked = request
+            asked, subject = request, key.step("request", ROUTER)
             if deadline is not None:
                 ends = (await stream_info(self.bus, TRUNK)).now + timedelta(seconds=seconds_of(deadline))
                 asked = msgspec.structs.replace(request, deadline=ends)
-            await append(self.bus, key.step("request", ROUTER), asked)
+            if not first and ways.get("opens"):
+                opening = msgspec.structs.replace(asked, first=True)
+                if (await append(self.bus, subject, opening, alone_in=key.history[0])).own:
+                    return
+            await append(self.bus, subject, asked)
 
         return publish
 
@@ -201,18 +206,25 @@ def failed(failure: Failure, run: str) -> RunFailed:
 
 
 class Conversation:
-    """A thread of questions with one id."""
+    """A thread of questions with one id; it `opens` with the first of them."""
 
-    def __init__(self, client: Client, id: str) -> None:  # noqa: A002  # the field's own word
+    def __init__(self, client: Client, id: str, *, opens: bool = False) -> None:  # noqa: A002  # the field's own word
         self._client = client
+        self._opens = opens
         self.id = id
 
     async def ask(
         self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE, **ways: Unpack[Ways]
     ) -> Reply:
+        self._begin(ways)
         return await self._client.ask(text, conversation=self.id, agent=agent, timeout=timeout, **ways)
 
     def stream(
         self, text: str, *, agent: str = "", timeout: timedelta | float = PATIENCE, **ways: Unpack[Ways]
     ) -> AsyncGenerator[StreamItem, None]:
+        self._begin(ways)
         return self._client.stream(text, conversation=self.id, agent=agent, timeout=timeout, **ways)
+
+    def _begin(self, ways: Ways) -> None:
+        ways.setdefault("opens", self._opens)
+        self._opens = False

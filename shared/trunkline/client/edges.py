@@ -13,9 +13,9 @@ SERVICES = ("router", "agents", "tools", "ledger")
 
 
 async def edge_documents(bus: Bus) -> list[dict[str, Any]]:
-    """The AsyncAPI documents of the services that answer within a second."""
+    """The AsyncAPI documents of the services that answer within five seconds."""
     found = await asyncio.gather(
-        *(query(bus, service, "asyncapi", wait=1.0) for service in SERVICES), return_exceptions=True
+        *(query(bus, service, "asyncapi", wait=5.0) for service in SERVICES), return_exceptions=True
     )
     documents: list[dict[str, Any]] = []
     for document in found:

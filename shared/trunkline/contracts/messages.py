@@ -82,20 +82,23 @@ class Parent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Route(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Why this agent: `confidence` from 0 to 1, `source` the rule or classifier that decided. `difficulty`, from 0 to
-    1, of a question whose agent leaves the tier of its models to the router.
+    1, of a question whose agent leaves the tier of its models to the router. `asked`: a hosted model was asked before;
+    what that cost stands in the router's notes.
     """
 
     confidence: float = 1.0
     source: str = "direct"
+    asked: bool = False
     scores: dict[str, float] = {}
     difficulty: float | None = None
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One of several questions that stood in one request, and who answers it."""
+    """One of several questions that stood in one request, and who answers it. `tier` as in a task."""
 
     agent: str
     text: str
+    tier: str = ""
 
 
 class Task(Fact, frozen=True, kw_only=True, tag="task"):
@@ -133,8 +136,8 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     What the model is told: all that it was told at step `base`; or, from the beginning, `head`, then `opening` and of
     the conversation's first `history` messages those behind the first `skipped`; then `said`.
 
-    `reserved`: the most that it may cost, US dollars as an exact decimal, held back in each of the budgets `limits`;
-    empty when it is free, or when nothing limits it; 0 when it is certainly not made.
+    `reserved`: the most that it may cost, US dollars as an exact decimal, held back in each of the budgets `limits`
+    under the name `hold`; empty when it is free, or when nothing limits it; 0 when it is certainly not made.
     """
 
     model: str
@@ -146,6 +149,7 @@ class Prompt(Fact, frozen=True, kw_only=True, tag="prompt"):
     version: str = ""
     reserved: str = ""
     limits: tuple[str, ...] = ()
+    hold: str = ""
     head: Head | None = None
     base: str = ""
     opening: tuple[Message, ...] = ()
@@ -259,8 +263,9 @@ class Result(Fact, frozen=True, kw_only=True, tag="result"):
 class Answer(Fact, frozen=True, kw_only=True, tag="answer"):
     """The end of a run, one per run: a text, or a failure that says what happened and what to do next.
 
-    `cost`: US dollars as an exact decimal, of all its model calls and of the runs that it delegated to, as far as they
-    are known. `reusable`: the same question would get the same answer, since nothing but models went into it.
+    `cost`: US dollars as an exact decimal, of all its model calls, the router's too, and of the runs that it delegated
+    to, as far as they are known. `reusable`: the same question would get the same answer, since nothing but models went
+    into it.
     `source`: `cache` when it is another run's answer.
     """
 

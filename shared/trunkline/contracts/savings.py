@@ -20,7 +20,7 @@ def saving_step(lever: Lever) -> str:
 
 
 def saving(lever: Lever, *, cost: str = "", tokens: int = 0, **more: Any) -> Note:  # any JSON values
-    """`cost`: US dollars as an exact decimal, where it is known; `tokens`: an estimate of those that were not sent.
-    With `extra`, as much was spent on top instead, for it was tried in vain.
+    """`cost`: US dollars as an exact decimal, where it is known; `tokens`: an estimate of those that were not sent, of
+    which `cost` is the exact price. With `extra`, as much was spent on top instead, for it was tried in vain.
     """
     return Note(what=SAVING, data={"lever": lever, "cost": cost, "tokens": tokens, **more})

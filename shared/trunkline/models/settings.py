@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, EnvSettingsSource, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from trunkline.contracts.errors import InvalidSettings
 from trunkline.settings_file import read_settings, refuse_unknown, table_of
+from trunkline.table_settings import TableSettings
 
 
 def _chain(value: object) -> tuple[str, ...]:
@@ -33,7 +34,7 @@ class ProviderTable(BaseModel):
     api_key_env: str = ""
 
 
-class ModelSettings(BaseSettings):
+class ModelSettings(TableSettings):
     """`[models]` and `[providers.*]` of the file, and the keys. The only reader of the environment in this package.
 
     `timeout_seconds` is for one call with all its tries and models, `first_seconds` for the first sign of life of one
@@ -41,9 +42,7 @@ class ModelSettings(BaseSettings):
     after `breaker_failures` in a row within `breaker_window_seconds`, for `breaker_pause_seconds`.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix="TRUNKLINE_MODELS_", env_ignore_empty=True, frozen=True, extra="forbid", populate_by_name=True
-    )
+    model_config = SettingsConfigDict(env_prefix="TRUNKLINE_MODELS_", populate_by_name=True)
 
     small: Chain = ()
     large: Chain = ()
@@ -81,18 +80,6 @@ class ModelSettings(BaseSettings):
             return cls(**models, providers=providers, private_keys=keys)
         except ValidationError as error:
             raise InvalidSettings(*_said(error, where)) from None
-
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003  # the signature is the library's
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """The environment before the file."""
-        return env_settings, init_settings
 
     @classmethod
     def _keys(cls) -> tuple[str, ...]:

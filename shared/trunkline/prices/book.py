@@ -67,6 +67,17 @@ class PriceBook:
         rates = self._without_table(model) or self._said_of(asked) or self._from_table(model, at or _now())
         return _known(rates.cost(usage), model)
 
+    def spared(self, model: str, usage: Usage, tokens: int, *, asked: str = "") -> Money:
+        """How much dearer a call would have been with so many input tokens more, of which the provider's cache would
+        have read and written the same share as of those that there were. Raises UnknownPrice.
+        """
+        read, written = (
+            cached * tokens // usage.input_tokens if usage.input_tokens else 0
+            for cached in (usage.cache_read_tokens, usage.cache_write_tokens)
+        )
+        longer = usage + Usage(input_tokens=tokens, cache_read_tokens=read, cache_write_tokens=written)
+        return Money(self.price(model, longer, asked=asked).pico - self.price(model, usage, asked=asked).pico)
+
     def worst_case(self, model: str, input_tokens: int, max_output_tokens: int, at: datetime | None = None) -> Money:
         """An upper bound of `price` for a call that is begun at `at`, or now, and uses no more than that, whatever the
         cache does. Raises UnknownPrice, also for a reply without a limit.

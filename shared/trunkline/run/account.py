@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from trunkline.budget.charged import FAILED
 from trunkline.contracts.messages import Answer, Result
+from trunkline.contracts.subjects import CLASSIFIED, CLASSIFY, ROUTER
 from trunkline.contracts.verdicts import KEPT
 from trunkline.prices import Money
 from trunkline.run.loop import ASK, FALLBACK
@@ -63,15 +63,31 @@ def is_lasting(result: Result, cacheable: Callable[[str], bool]) -> bool:
 
 
 def _costs(state: RunState) -> Iterator[object]:
-    """Of the model calls that came back, of attempts that failed or came second, of the runs that it delegated to. A
-    run that is cancelled between two tries ends with the failure that a note has told of already.
+    """Of all attempts at a model call, as the budgets and the ledger count them; of the router's question to a model;
+    of the runs that it delegated to. An attempt is told of once, by the model fact if there is one.
     """
-    told = {f"{FAILED}-{step}-{model.attempt}" for step, model in state.models.items()}
-    yield from (model.cost for model in state.models.values())
-    for (_, step), note in state.notes.items():
-        if note.what in PAID and step not in told:
-            yield note.data.get("cost")
+    held = {f"{step}-{each.attempt}": each.reserved for step, prompts in state.prompts.items() for each in prompts}
+    ended: set[str] = set()
+    for step, model in state.models.items():
+        attempt = f"{step}-{model.attempt}"
+        ended.add(attempt)
+        yield _counted(model.cost, model.error.data.get("spent") if model.error else None, held.get(attempt))
+    for (_, name), note in state.notes.items():
+        attempt = name.partition("-")[2]
+        if note.what in PAID and attempt not in ended:
+            ended.add(attempt)
+            yield _counted(note.data.get("cost"), note.data.get("spent"), held.get(attempt))
+    yield from (reserved for attempt, reserved in held.items() if attempt not in ended)
+    if classified := state.notes.get((ROUTER, CLASSIFIED)):
+        yield classified.data.get("cost")
+    elif classify := state.notes.get((ROUTER, CLASSIFY)):
+        yield classify.data.get("reserved")
     yield from (result.cost for _, result in state.results.values())
+
+
+def _counted(cost: object, spent: object, held: object) -> object:
+    """What nobody knows counts as what was `held` for it, unless it certainly cost nothing."""
+    return cost or (None if spent is False else held)
 
 
 def _amount(text: object) -> Money | None:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from trunkline.bus import Bus, StoredMessage, append, fold, read_event
 from trunkline.contracts.codec import input_hash
-from trunkline.contracts.errors import Cancelled, InvalidName, WireViolation
+from trunkline.contracts.errors import (
+    Cancelled,
+    DeadlinePassed,
+    InvalidName,
+    OverBudget,
+    RunFailed,
+    UnknownPrice,
+    WireViolation,
+)
 from trunkline.contracts.ids import RunId
 from trunkline.contracts.messages import Answer, Call, Cancel, Failure, Parent, Result
 from trunkline.contracts.subjects import CLIENT, RunKey, Subject
@@ -17,6 +25,9 @@ HINTS = {
     "queue_timeout": "`trunkline agents` shows who is there, `trunkline run FILE.py` starts a worker. Then ask again.",
     "replaced": "The newer question is being answered.",
 }
+
+PASSED_ON = frozenset({OverBudget.code, UnknownPrice.code, DeadlinePassed.code, Cancelled.code, "queue_timeout"})
+"""Codes of failures that are no matter of the agent in whose run they came up."""
 
 
 async def end_run(bus: Bus, key: RunKey, failure: Failure, *, agent: str = "", at_least: int = 0) -> None:
@@ -42,6 +53,17 @@ def cancelled(cancel: Cancel) -> Failure:
         return Failure(code=cancel.code, message=cancel.reason, hint=hint)
     by = f" by {cancel.by}" if cancel.by else ""
     return Failure(code=cancel.code, message=f"The run was cancelled{by}.", hint=cancel.reason or hint)
+
+
+def run_failed(failure: Failure, *, agent: str) -> RunFailed:
+    """That a run by `agent`, to which another one delegated, ended in this failure. If nobody catches it, its code is
+    the user's too, where that says what the user can do.
+    """
+    error = RunFailed(failure.message, failure.hint)
+    error.data = {"agent": agent, **failure.data, "code": failure.code}
+    if failure.code in PASSED_ON:
+        error.code = failure.code
+    return error
 
 
 async def fail_call(bus: Bus, message: StoredMessage, key: RunKey, failure: Failure) -> None:

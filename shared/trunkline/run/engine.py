@@ -78,12 +78,13 @@ class Engine:
         self._moves = 0
         self._moved = asyncio.Event()
         self._fatal: Exception | None = None
+        self._end: Exception | None = None
         self._clocks: set[asyncio.Timeout] = set()
         self._over = False
 
     async def drive(self, flow: Coroutine[Any, Any, str]) -> str:
         """The flow's answer. Raises Suspended when its turn has been issued, Stopped, Superseded, BusUnavailable,
-        and whatever the flow raises.
+        what the run is to `end` with, and whatever the flow raises.
         """
         task = asyncio.create_task(_named(flow), name=f"run {self.key.run}")
         task.add_done_callback(lambda _: self._move())
@@ -94,8 +95,8 @@ class Engine:
                 self._moved.clear()
                 if self._fatal:
                     raise self._fatal
-                if self.stop.is_set() and not self._busy:
-                    raise Stopped("the run was cancelled")
+                if not self._busy and (end := self._ending()):
+                    raise end
                 if await self._stands_still(task):
                     await self._issue()
                     raise Suspended("the turn is on the log")
@@ -108,6 +109,16 @@ class Engine:
             if not task.done():
                 task.cancel()
                 await self._left(task)
+
+    def _ending(self) -> Exception | None:
+        """With what the run ends as soon as nothing of it is under way here."""
+        return Stopped("the run was cancelled") if self.stop.is_set() else self._end
+
+    async def end(self, error: Exception) -> NoReturn:
+        """The run ends with `error`, which the flow cannot catch, once nothing of it is under way."""
+        self._end = error
+        self._move()
+        await _forever()
 
     async def _left(self, task: asyncio.Task[str]) -> None:
         """What the flow does on its way out is its own affair: it gets no more steps, and is not waited for long."""

@@ -40,16 +40,18 @@ async def _fall_back(run: Run, fallback: str | Say, failure: ModelFailed) -> str
     if isinstance(fallback, Say):
         await run.note(FALLBACK, by="text", why=failure.what)
         return fallback.text
+    kind, data = type(failure), failure.data
     if fallback in run.asked_by:
-        raise ModelFailed(
+        raise kind(
             f"{failure.what} The fallback of {run.agent.name} is {fallback}, which waits for this very answer.",
             failure.hint,
+            **data,
         ) from failure
     await run.note(FALLBACK, by=fallback, why=failure.what)
     try:
         return await run.ask(fallback, run.text)
     except RunFailed as error:
-        raise ModelFailed(f"{failure.what} Its fallback {fallback} failed too: {error.what}", error.hint) from failure
+        raise kind(f"{failure.what} Its fallback {fallback} failed too: {error.what}", error.hint, **data) from failure
 
 
 async def tool_loop(run: Run) -> str:
@@ -60,7 +62,6 @@ async def tool_loop(run: Run) -> str:
     models = run.tiered()
     for _ in range(run.agent.max_turns):
         reply = await models.reply(messages, tools=names)
-        shortening.left_out.count()
         if not reply.calls:
             return reply.text
         steps = [_step(run, call) for call in reply.calls]

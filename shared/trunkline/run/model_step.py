@@ -30,6 +30,7 @@ from trunkline.contracts.subjects import Subject
 from trunkline.models.port import ModelClient
 from trunkline.models.retry import NextTry, Tries
 from trunkline.prices import Money
+from trunkline.run.ending import HINTS
 from trunkline.run.engine import Engine, Stopped
 from trunkline.run.inputs import ModelInput
 from trunkline.run.model_cache import CACHE, ModelCache
@@ -41,6 +42,8 @@ log = structlog.get_logger("trunkline.run")
 
 Queries = Callable[[], Awaitable[Sequence[ModelQuery]]]
 """The same question to each model of a chain, from the first to the last."""
+RUN_OVER = "run_over"
+"""In the data of a failed call: it was cut off by the end of its run, not by its own time-out."""
 
 
 class ModelCalls:
@@ -75,16 +78,20 @@ class ModelCalls:
         self._retries = retries
         self._end = end
         self._cache = cache
-        self._asked: dict[str, ModelQuery] = {}
+        self.asked: dict[str, ModelQuery] = {}
         self.asides: set[str] = set()
         self.exact: set[str] = set()
 
     async def reply(self, step: str, queries: Queries, asked: ModelInput) -> ModelReply:
-        """What the model said at `step`, recorded or new. Raises ModelFailed, Divergence, Superseded."""
+        """What the model said at `step`, recorded or new. Raises ModelFailed, Divergence, Superseded. When the log says
+        that the end of the run cut the call off, the run ends with DeadlinePassed, whatever the flow does.
+        """
         recorded = self._engine.state.models.get(step)
         if recorded is None:
             recorded = await self._engine.inline(self._ask(step, queries, asked))
         await self._engine.check(step, recorded.input_hash, asked)
+        if recorded.error and recorded.error.data.get(RUN_OVER):
+            await self._engine.end(DeadlinePassed(recorded.error.message, recorded.error.hint))
         return reply_of(recorded)
 
     async def _ask(self, step: str, queries: Queries, asked: ModelInput) -> Model:
@@ -106,7 +113,7 @@ class ModelCalls:
 
         async def pay() -> tuple[Model, ModelQuery]:
             fact = await self._try(step, chain, asked)
-            return fact, self._asked.get(step, next(iter(chain.values())))
+            return fact, self.asked.get(step, next(iter(chain.values())))
 
         if self._cache is None or self._engine.state.prompts.get(step):
             return (await pay())[0]
@@ -199,10 +206,12 @@ class ModelCalls:
             worker=self._worker,
             version=self._version,
         )
-        opened = await append(engine.bus, self._prompt(step, attempt), reserved(prompt, grant))
+        prompt = reserved(prompt, grant)
+        opened = await append(engine.bus, self._prompt(step, attempt), prompt)
         if not opened.own:
             self._purse.release(grant)
             raise Superseded(f"attempt {attempt} of step {step} was opened by somebody else")
+        engine.state.prompts[step].append(prompt)
         if taken_over:
             took = {"worker": self._worker, "version": self._version, "step": step}
             await engine.note(self._agent, f"takeover-{step}-{attempt}", "takeover", **took)
@@ -211,11 +220,13 @@ class ModelCalls:
 
     async def _make(self, step: str, attempt: int, grant: Grant, digest: str, end: float) -> Model:
         """One paid call, which is over at `end`, by the event loop's clock, or when the run is to stop; none, when the
-        budgets do not allow it.
+        budgets do not allow it or the time is up.
         """
-        query = self._asked[step] = grant.query
+        query = self.asked[step] = grant.query
         fact = Model(model=query.model, input_hash=digest, attempt=attempt)
-        if failure := _not_asked(grant):
+        in_time = asyncio.get_running_loop().time() < end
+        if failure := _not_asked(grant) or (None if in_time else self._cut_off(query.model, end)):
+            failure = msgspec.structs.replace(failure, data={**failure.data, "spent": False})
             return msgspec.structs.replace(fact, error=failure, cost=str(Money()), prices=self._purse.prices.version)
         started = time.perf_counter()
         delta = Delta(agent=self._agent, step=step, attempt=attempt, text="")
@@ -228,7 +239,7 @@ class ModelCalls:
         except (Exception, asyncio.CancelledError) as error:
             if _is_told_to_stop():
                 raise
-            failure = self._cut_off(query.model) if clock.expired() else _failure(query.model, error)
+            failure = self._cut_off(query.model, end) if clock.expired() else _failure(query.model, error)
             fact = msgspec.structs.replace(fact, error=failure, usage=_counted(error))
         else:
             fact = msgspec.structs.replace(
@@ -241,15 +252,20 @@ class ModelCalls:
         )
         return _speakable(self._purse.priced(fact, query.model))
 
-    def _cut_off(self, model: str) -> Failure:
+    def _cut_off(self, model: str, end: float) -> Failure:
+        """Why the call goes on no more: the run was cancelled; or `end` was the run's, or the call's own."""
         if self._engine.stop.is_set():
             return _cancelled(model)
         late = DeadlinePassed(
             f"{model} did not answer within {self._timeout:g} s, the time for all tries together.",
             "Ask again, or raise `timeout_seconds` in [models] of trunkline.toml.",
         )
-        if asyncio.get_running_loop().time() >= self._end:
-            late = DeadlinePassed(f"The run's time was up while {model} was asked.", "Give it more time.")
+        if end >= self._end:
+            late = DeadlinePassed(
+                f"The run's time was up while agent {self._agent} waited for the model {model}.",
+                HINTS[DeadlinePassed.code],
+                run_over=True,
+            )
         return _failure(model, late)
 
     async def _note_failure(self, step: str, fact: Model, failure: Failure, following: NextTry, asked: str) -> None:
@@ -309,7 +325,7 @@ def _failure(model: str, error: BaseException) -> Failure:
     """With what decides whether to try again, and what it may have cost: something, unless the error knows better."""
     if not isinstance(error, TrunklineError):
         error = _unexpected(model, error)
-    kept = ("retryable", "spent", "status", "retry_after")
+    kept = ("retryable", "spent", "status", "retry_after", RUN_OVER)
     data = {name: error.data[name] for name in kept if error.data.get(name) is not None}
     spent = not isinstance(error, CallerMistake)
     return Failure(code=error.code, message=error.what, hint=error.hint, data={"spent": spent, **data})
@@ -336,12 +352,11 @@ def _stopped(fact: Model, failure: Failure) -> Model:
 def _not_asked(grant: Grant) -> Failure | None:
     """Why nothing may be paid: the budgets refuse it, or what they allowed a while ago may not be there any more."""
     if grant.refusal:
-        failure = Failure.of(grant.refusal)
-        return msgspec.structs.replace(failure, data={**failure.data, "spent": False})
+        return Failure.of(grant.refusal)
     if grant.too_late:
         model = grant.query.model
         what = f"{model} was not asked: this process stood still for {PAY_WITHIN:g} s after it had reserved the money."
-        return _failure(model, ModelFailed(what, "Ask again.", retryable=True, spent=False))
+        return _failure(model, ModelFailed(what, "Ask again.", retryable=True))
     return None
 
 

@@ -174,7 +174,8 @@ def reserved(prompt: Prompt, grant: Grant) -> Prompt:
         return msgspec.structs.replace(prompt, reserved=str(Money()))
     if grant.hold is None:
         return prompt
-    return msgspec.structs.replace(prompt, reserved=str(grant.hold.amount), limits=grant.hold.limits)
+    hold = grant.hold
+    return msgspec.structs.replace(prompt, reserved=str(hold.amount), limits=hold.limits, hold=hold.id)
 
 
 def remarks(grant: Grant, step: str, attempt: int) -> list[tuple[str, str, dict[str, object]]]:

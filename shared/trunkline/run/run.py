@@ -11,11 +11,12 @@ import msgspec
 
 from trunkline.agent import AUTO, Agent, chain, checked_temperature
 from trunkline.contracts.dialog import Message, ModelQuery, ModelReply, ToolSpec, UserMessage
-from trunkline.contracts.errors import InvalidArguments, RunFailed, ToolFailed
+from trunkline.contracts.errors import InvalidArguments, ToolFailed
 from trunkline.contracts.ids import StepName, child_run_id, tool_token
 from trunkline.contracts.messages import Call, Fact, Failure, Head, Parent, Part, Result, Route, Task, Turn
 from trunkline.contracts.subjects import TIMER, RunKey, Subject
 from trunkline.models.port import is_offline
+from trunkline.run.ending import run_failed
 from trunkline.run.engine import MAX_DEPTH, Engine, Wanted
 from trunkline.run.inputs import Asked, CallInput, ModelInputs, QuestionInput
 from trunkline.run.model_step import ModelCalls
@@ -170,7 +171,9 @@ class Run:
         return Step(lambda step: self._value(self._called(step, tool, arguments)))
 
     def ask(self, agent: str, text: str) -> Step[str]:
-        """Delegate: a run of its own, by another agent; its answer's text. Raises RunFailed."""
+        """Delegate: a run of its own, by another agent; its answer's text. Raises RunFailed, whose data has that
+        run's failure's and its `code`.
+        """
         return Step(lambda step: self._text(self._asked(step, agent, text)))
 
     def sleep(self, seconds: float) -> Step[None]:
@@ -193,9 +196,9 @@ class Run:
         """Like `call`, and a failure is a result too."""
         return Step(lambda step: self._called(step, tool, arguments))
 
-    def outcome(self, agent: str, text: str) -> Step[Result]:
-        """Like `ask`, and a failure is a result too."""
-        return Step(lambda step: self._asked(step, agent, text))
+    def outcome(self, agent: str, text: str, *, tier: str = "") -> Step[Result]:
+        """Like `ask`, and a failure is a result too. `tier`: of models, for an agent that leaves it open."""
+        return Step(lambda step: self._asked(step, agent, text, tier))
 
     async def _called(self, step: str, tool: str, arguments: dict[str, Any]) -> Result:
         if tool not in self.agent.tool_names:
@@ -231,7 +234,7 @@ class Run:
 
         return await self._engine.result_of(Wanted(step, asked, call))
 
-    async def _asked(self, step: str, agent: str, text: str) -> Result:
+    async def _asked(self, step: str, agent: str, text: str, tier: str = "") -> Result:
         engine, asked = self._engine, QuestionInput(agent, text)
         depth = (engine.state.task.parent.depth if engine.state.task and engine.state.task.parent else 0) + 1
         if depth > MAX_DEPTH:
@@ -261,6 +264,7 @@ class Run:
                 text=text,
                 user=self.user,
                 route=Route(source="delegated"),
+                tier=tier,
                 parent=parent,
                 deadline=engine.state.deadline,
             )
@@ -286,5 +290,5 @@ class Run:
     async def _text(self, result: Coroutine[Any, Any, Result]) -> str:
         found = await result
         if found.error:
-            raise RunFailed(found.error.message, found.error.hint, code=found.error.code)
+            raise run_failed(found.error, agent=found.agent)
         return str(found.value)

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from trunkline.agent import SMALL, Agent
-from trunkline.contracts.dialog import Message, ToolMessage, ToolSpec
-from trunkline.contracts.errors import CallerMistake, ModelFailed
+from trunkline.contracts.dialog import Message, ModelQuery, ToolMessage, ToolSpec, Usage
+from trunkline.contracts.errors import CallerMistake, ModelFailed, UnknownPrice
+from trunkline.contracts.messages import Model, Note
 from trunkline.contracts.savings import Lever, saving, saving_step
 from trunkline.contracts.subjects import SUMMARY
+from trunkline.prices import Money, PriceBook
 from trunkline.prices.estimate import estimated_json_tokens
 from trunkline.run.engine import Engine, Found
 from trunkline.run.fitting import fitting
+from trunkline.run.model_cache import CACHE
 from trunkline.run.state import Summary, told_before
 from trunkline.run.trimming import trimmed
 from trunkline.run.window import (
@@ -44,18 +47,21 @@ LAST_EXCHANGE_WEIGHT = 0.5
 
 @dataclass
 class LeftOut:
-    """Tokens: `now` of each prompt, as it is at the moment; `sent` of all prompts so far."""
+    """Tokens: `now` of each prompt, as it is at the moment; `of` those of the model steps so far."""
 
     now: dict[Lever, int] = field(default_factory=dict)
-    sent: dict[Lever, int] = field(default_factory=dict)
+    of: dict[str, dict[Lever, int]] = field(default_factory=dict)
 
     def add(self, lever: Lever, tokens: int) -> None:
         self.now[lever] = self.now.get(lever, 0) + tokens
 
-    def count(self) -> None:
-        """A prompt was sent."""
-        for lever, tokens in self.now.items():
-            self.sent[lever] = self.sent.get(lever, 0) + tokens
+    def at(self, step: str) -> None:
+        """The prompt of this model step is as it is now."""
+        self.of[step] = dict(self.now)
+
+    def tokens(self, lever: Lever, steps: Collection[str]) -> int:
+        """Of the prompts of these steps."""
+        return sum(left.get(lever, 0) for step, left in self.of.items() if step in steps)
 
 
 class Shortening:
@@ -70,6 +76,7 @@ class Shortening:
         self._recent: tuple[Message, ...] | None = None
         self._chosen = False
         self._used: dict[str, None] = dict.fromkeys(engine.state.used_tools)
+        self._summary = ""
         self.left_out = LeftOut()
 
     @property
@@ -112,18 +119,43 @@ class Shortening:
         self.left_out.add("results", estimated_json_tokens(message.content) - estimated_json_tokens(content))
         return ToolMessage(call_id=message.call_id, tool=message.tool, content=content, failed=message.failed)
 
-    async def note_savings(self) -> None:
-        """Once the run has its answer."""
-        more: dict[Lever, dict[str, Any]] = {"tools": {"used": self._lately_used}} if self._chosen else {}
-        notes = {
-            lever: saving(lever, tokens=tokens, **more.get(lever, {}))
-            for lever, tokens in self.left_out.sent.items()
-            if tokens or lever in more
-        }
+    async def note_savings(self, prices: PriceBook, asked: Mapping[str, ModelQuery]) -> None:
+        """Once the run has its answer. `asked`: what this worker asked, by step."""
         engine, name = self._engine, self._agent.name
+        paid = {step: fact for step, fact in engine.state.models.items() if _is_paid(fact)}
+        await prices.prepare(*(paid[step].model for step in self.left_out.of if step in paid))
+        more: dict[Lever, dict[str, Any]] = {"tools": {"used": self._lately_used}} if self._chosen else {}
+        notes: dict[Lever, Note] = {}
+        for lever in self.left_out.now:
+            if (tokens := self.left_out.tokens(lever, paid)) or lever in more:
+                told = self._money(lever, paid, prices, asked) | more.get(lever, {})
+                notes[lever] = saving(lever, tokens=tokens, **told)
         await asyncio.gather(
             *(engine.note(name, saving_step(lever), note.what, **note.data) for lever, note in notes.items())
         )
+
+    def _money(
+        self, lever: Lever, paid: Mapping[str, Model], prices: PriceBook, asked: Mapping[str, ModelQuery]
+    ) -> dict[str, Any]:
+        """What the tokens would have cost in the calls that they were left out of, less the summary in their place;
+        nothing where a price is not known.
+        """
+        summary = paid.get(self._summary) if lever == "history" else None
+        try:
+            pico = -Money.parse(summary.cost).pico if summary else 0
+            for step, left in self.left_out.of.items():
+                if (tokens := left.get(lever, 0)) and (fact := paid.get(step)):
+                    named = asked[step].model if step in asked else self._asked_before(step)
+                    pico += prices.spared(fact.model, fact.usage, tokens, asked=named).pico
+        except (UnknownPrice, ValueError):
+            return {}
+        extra = {"extra": str(Money(-pico))} if pico < 0 else {}
+        return {"cost": str(Money(max(0, pico))), "prices": prices.version, **extra}
+
+    def _asked_before(self, step: str) -> str:
+        """The model that another worker asked last."""
+        prompts = self._engine.state.prompts.get(step, ())
+        return max(prompts, key=lambda prompt: prompt.attempt).model if prompts else ""
 
     @property
     def _lately_used(self) -> list[str]:
@@ -149,6 +181,7 @@ class Shortening:
             max_output_tokens=MOST_OUTPUT_TOKENS,
             aside=True,
         )
+        self._summary = step.name
         try:
             text = (await step).text.strip()
         except (ModelFailed, CallerMistake) as failure:
@@ -159,3 +192,8 @@ class Shortening:
         engine, reaches = self._engine, exchanges[due.reaches - 1].run
         await engine.inline(engine.note(self._agent.name, SUMMARY, SUMMARY, text=text, reaches=reaches))
         return Window(due.reaches, Summary(text, due.reaches))
+
+
+def _is_paid(fact: Model) -> bool:
+    """Whether a prompt was really sent, as far as anybody knows."""
+    return fact.source != CACHE and (fact.error is None or fact.usage != Usage())

@@ -71,7 +71,9 @@ class Tiered:
 
     async def reply(self, messages: Sequence[Message], *, tools: Sequence[str]) -> ModelReply:
         """The model's, or the large one's in its place. Raises ModelFailed."""
+        left_out = self._run.shortening.left_out
         step = self._run.model(messages, model=self._model, tools=tools)
+        left_out.at(step.name)
         self._use.steps |= {step.name: LARGE} if self._model else {}
         reply = await step
         if reply.calls or self._check is None:
@@ -82,6 +84,7 @@ class Tiered:
             return reply
         await self._note(ESCALATED, ESCALATION_STEP, to=LARGE, why=verdict.get("why", ""))
         once_more = self._run.model(messages, model=LARGE, tools=tools, exact=True)
+        left_out.at(once_more.name)
         self._use.steps[once_more.name] = LARGE
         try:
             larger = await once_more

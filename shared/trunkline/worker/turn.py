@@ -111,10 +111,10 @@ class Worker:
         """The fold of the run, and of its conversation where there is one to know.
 
         A task that says all there is to know, and that nobody has had before, is its own fold; unless it has stood
-        there for a while, and the run may have been ended.
+        there for a while, and the run may have been ended, or the router has paid for it.
         """
         key = RunKey.of(event.subject)
-        if isinstance(event.fact, Task) and lease.fresh and _says_all(event.fact) and not self._is_old(lease):
+        if isinstance(event.fact, Task) and lease.fresh and _is_all(event.fact) and not self._is_old(lease):
             return state_of(key, [event])
         events = await fold(self.bus, key.everything, at_least=lease.sequence)
         state = state_of(key, events)
@@ -172,7 +172,7 @@ class Worker:
                 "Return a str from the flow.",
             )
         resolve = self.surroundings.resolve_model
-        await run.shortening.note_savings()
+        await run.shortening.note_savings(self.prices, calls.asked)
         await note_saving(engine, self.agent, run.tier_use, self.prices, resolve)
         return text
 
@@ -243,5 +243,11 @@ class Worker:
         )
 
 
+def _is_all(task: Task) -> bool:
+    """Whether nothing else is on the log of its run but the request."""
+    return _says_all(task) and not task.route.asked
+
+
 def _says_all(task: Task) -> bool:
+    """Whether nothing was said before that it leaves out."""
     return bool(task.text) and (task.first or task.parent is not None)

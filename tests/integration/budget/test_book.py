@@ -36,7 +36,7 @@ async def until_allows(budgets: Budgets, amount: str, *, expected: bool = True, 
     async def same() -> bool:
         return await allows(budgets, amount, user) == expected
 
-    await wait_until(same, f"{amount} dollars to be {'allowed' if expected else 'refused'} {user}", seconds=3)
+    await wait_until(same, f"{amount} dollars to be {'allowed' if expected else 'refused'} {user}")
 
 
 async def test_a_limit_that_is_set_holds_in_every_process_and_its_own_wins_over_everybodys(

@@ -48,9 +48,9 @@ async def reserved(budgets: Budgets, call: Subject, amount: str = "0.5") -> Hold
     return await budgets.reserve(anna(), dollars(amount), call=str(call))
 
 
-async def prompted(bus: Bus, call: Subject, reserved: str = "0.5") -> None:
+async def prompted(bus: Bus, call: Subject, reserved: str = "0.5", *, hold: str = "") -> None:
     attempt = int(call.step.rpartition("-")[2])
-    fact = Prompt(model="m", input_hash="h", attempt=attempt, carrier=1, delivery=attempt, reserved=reserved)
+    fact = Prompt(model="m", input_hash="h", attempt=attempt, carrier=1, delivery=attempt, reserved=reserved, hold=hold)
     await append(bus, call, fact)
 
 
@@ -210,7 +210,7 @@ async def test_what_was_reserved_without_anybodys_knowledge_is_given_back(bus: B
 
     with losing(bus, first):
         hold = await reserved(budgets, call, "0.4")
-    await prompted(bus, call, "0.4")
+    await prompted(bus, call, "0.4", hold=hold.id)
     await came_back(bus, call, "0.1")
     await hold.settle(dollars("0.1"))
     assert await totals(bus) == {"run": "0.5", "user-day": "0.1"}
@@ -221,14 +221,25 @@ async def test_what_was_reserved_without_anybodys_knowledge_is_given_back(bus: B
 async def test_of_two_who_reserved_for_one_call_one_pays(bus: Bus, budgets: Budgets) -> None:
     """Both died: the one whose prompt it is, and the one who came second."""
     call = new_call()
-    await reserved(budgets, call)
-    await prompted(bus, call)
+    await prompted(bus, call, hold=(await reserved(budgets, call)).id)
     await reserved(budgets, call)
     await answered(bus, call)
     async with refunding(bus):
         await wait_for(bus, "0.5")
         await marked_to_the_end(bus)
     assert await totals(bus) == BOTH_HALF
+
+
+async def test_whoever_comes_second_pays_nothing_when_the_first_has_settled(bus: Bus, budgets: Budgets) -> None:
+    """Its reservation arrived late, or it came from a worker that stood still, which then died."""
+    call = new_call()
+    first = await reserved(budgets, call)
+    await prompted(bus, call, hold=first.id)
+    await came_back(bus, call, "0.1")
+    await first.settle(dollars("0.1"))
+    await reserved(budgets, call, "0.3")
+    async with refunding(bus):
+        await wait_for(bus, "0.1")
 
 
 async def test_one_that_comes_after_another_goes_on_from_its_mark(bus: Bus, budgets: Budgets) -> None:

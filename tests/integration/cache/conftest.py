@@ -37,7 +37,7 @@ async def connection(server: EmbeddedServer) -> AsyncIterator[Bus]:
 
 @pytest.fixture
 def bucket(connection: Bus) -> Bucket:
-    return Bucket(connection, "cache", max_bytes=8 * MIB)
+    return Bucket(connection, "cache", max_bytes=8 * MIB, wait=5)
 
 
 @pytest.fixture(params=["memory", "redis", "bus"])

@@ -21,7 +21,7 @@ from trunkline.host.server import EmbeddedServer
 KEY = cache_key(["question"], tenant="main", user=None)
 OTHER = cache_key(["another"], tenant="main", user=None)
 ENTRY = Entry(b"answer")
-AMPLE = 5.0
+AMPLE = 30.0
 """Seconds; far beyond the patience, far below what a hanging connection takes."""
 
 

@@ -37,7 +37,7 @@ async def test_what_is_put_is_got_until_it_is_deleted(cache: Cache) -> None:
 async def test_it_ends_with_its_time_to_live(cache: Cache) -> None:
     other = cache_key(["another"], tenant="main", user=None)
     await cache.put(other, ENTRY, 60)
-    await cache.put(KEY, ENTRY, 1)
+    await cache.put(KEY, ENTRY, 3)
     assert await cache.get(KEY) == ENTRY
 
     async def gone() -> bool:
@@ -70,7 +70,7 @@ async def test_many_at_once_get_each_their_own(cache: Cache) -> None:
 
 
 async def test_a_full_bucket_forgets_what_was_written_first(connection: Bus) -> None:
-    store = BusStore(Bucket(connection, "small", max_bytes=MIB))
+    store = BusStore(Bucket(connection, "small", max_bytes=MIB, wait=5))
     keys = [CacheKey(f"main.shared.{number}") for number in range(20)]
     for key in keys:
         await store.put(key, b"x" * 100_000, 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -49,11 +50,21 @@ class Trunkline:
             input=stdin,
             capture_output=True,
             text=True,
-            timeout=40,
+            timeout=100,
             check=False,
         )
         assert "Traceback" not in ended.stderr
         return Ended(ended.returncode, ended.stdout, ended.stderr)
+
+    @contextlib.contextmanager
+    def started(self, *words: str) -> Iterator[subprocess.Popen[str]]:
+        """The command as it runs; with the block it has ended."""
+        pipe = subprocess.PIPE
+        with subprocess.Popen([str(BINARY), *words], env=self.env, stdout=pipe, stderr=pipe, text=True) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from tests.platform import Platform
 from trunkline.contracts.ids import new_run_id
 
 QUESTION = "What is the status of invoice 1042?"
+SLOW = ("ask", "Wait until the morning", "--agent", "slow")
 
 
 def test_only_the_answer_goes_to_stdout(trunkline: Trunkline) -> None:
@@ -101,7 +102,7 @@ def test_a_name_with_a_wildcard_is_refused(trunkline: Trunkline) -> None:
 
 
 def test_a_timeout_says_that_the_run_goes_on(trunkline: Trunkline) -> None:
-    ended = trunkline("ask", QUESTION, "--timeout", "0.001")
+    ended = trunkline(*SLOW, "--timeout", "0.001")
     assert ended.code == 1
     assert "goes on" in ended.err
     assert "trunkline show" in ended.err
@@ -109,24 +110,18 @@ def test_a_timeout_says_that_the_run_goes_on(trunkline: Trunkline) -> None:
 
 def test_a_timeout_names_the_run_to_programs(trunkline: Trunkline) -> None:
     run = new_run_id()
-    error = trunkline("ask", QUESTION, "--timeout", "0.001", "--run", run, "--json").json["error"]
+    error = trunkline(*SLOW, "--timeout", "0.001", "--run", run, "--json").json["error"]
     assert (error["code"], error["run"]) == ("deadline_passed", run)
 
 
-def test_ctrl_c_says_that_the_run_goes_on(trunkline: Trunkline, platform: Platform) -> None:
+def test_ctrl_c_says_that_the_run_goes_on(trunkline: Trunkline) -> None:
     """Whoever stops watching has not stopped the run."""
     run = new_run_id()
-    asking = subprocess.Popen(
-        [str(BINARY), "ask", "Wait until the morning", "--agent", "slow", "--run", run],
-        env=platform.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not trunkline("events", "--run", run, "--kind", "task", "--json").json:
-        assert asking.poll() is None
-    asking.send_signal(signal.SIGINT)
-    out, err = asking.communicate(timeout=20)
+    with trunkline.started(*SLOW, "--run", run) as asking:
+        while not trunkline("events", "--run", run, "--kind", "task", "--json").json:
+            assert asking.poll() is None
+        asking.send_signal(signal.SIGINT)
+        out, err = asking.communicate()
     assert (asking.returncode, out) == (130, "")
     assert f"goes on: trunkline show {run}" in err
 

@@ -70,6 +70,24 @@ def test_a_candidate_that_cannot_be_tried_is_refused(
     assert said in ended.err
 
 
+def test_the_hosted_model_is_asked_only_by_who_says_yes_to_what_it_may_cost(
+    trunkline: Trunkline, asked: dict[str, str], tmp_path: Path
+) -> None:
+    candidate = tmp_path / "candidate.toml"
+    candidate.write_text('router_model = "offline:small"\nrouter_confident = 1.0\n[routes.billing]\nexamples = ["a"]\n')
+    told = ("router", "backtest", "--config", str(candidate))
+    assert "would be shown to the hosted model first; here nobody asked it" in trunkline(*told).out
+    left = trunkline(*told, "--json").json
+    assert (left["hosted"], left["unasked"] > 0) == (None, True)
+    ended = trunkline(*told, "--hosted")
+    assert ended.code == 2
+    assert f"{left['unasked']} call" in ended.err
+    assert "--yes" in ended.err
+    shown = trunkline(*told, "--hosted", "--yes", "--user", "ada", "--json").json
+    assert shown["hosted"] == {"questions": left["unasked"], "cost": "0"}
+    assert "shown to the hosted model for $0" in trunkline(*told, "--hosted", "--yes").out
+
+
 def test_a_time_without_questions(trunkline: Trunkline) -> None:
     ended = trunkline("router", "backtest", "--since", "2100-01-01")
     assert (ended.code, "No question was routed" in ended.err) == (2, True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.cli.conftest import BINARY, Trunkline
+from tests.integration.cli.conftest import Trunkline
 from tests.platform import Platform
 from trunkline.contracts.ids import new_run_id
 
@@ -19,34 +19,33 @@ SLOW = ("ask", "Wait until the morning", "--agent", "slow")
 class Asking:
     """`trunkline ask` of something that takes an hour, once its run sleeps."""
 
-    def __init__(self, platform: Platform, trunkline: Trunkline, *words: str) -> None:
-        self.run = new_run_id()
+    def __init__(self, trunkline: Trunkline, run: str, process: subprocess.Popen[str]) -> None:
+        self.run = run
+        self.process = process
         self._trunkline = trunkline
-        self.process = subprocess.Popen(
-            [str(BINARY), *SLOW, "--run", self.run, *words],
-            env=platform.env,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.wait_for("call")
 
     def wait_for(self, kind: str) -> None:
-        deadline = time.monotonic() + 30
         while not self._trunkline("events", "--run", self.run, "--kind", kind, "--json").json:
-            assert time.monotonic() < deadline, f"no {kind} of run {self.run}"
+            pass
 
     def ended(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=20)
+        out, err = self.process.communicate()
         return self.process.returncode, out, err
 
 
+@contextlib.contextmanager
+def asked(trunkline: Trunkline, *words: str) -> Iterator[Asking]:
+    run = new_run_id()
+    with trunkline.started(*SLOW, "--run", run, *words) as process:
+        asking = Asking(trunkline, run, process)
+        asking.wait_for("call")
+        yield asking
+
+
 @pytest.fixture
-def asking(platform: Platform, trunkline: Trunkline) -> Iterator[Asking]:
-    started = Asking(platform, trunkline)
-    yield started
-    started.process.kill()
-    started.process.communicate()
+def asking(trunkline: Trunkline) -> Iterator[Asking]:
+    with asked(trunkline) as started:
+        yield started
 
 
 def test_whoever_asked_is_told_who_cancelled_and_why(asking: Asking, trunkline: Trunkline) -> None:
@@ -94,10 +93,10 @@ def test_what_is_not_there_cannot_be_cancelled(trunkline: Trunkline) -> None:
         assert unknown in ended.err
 
 
-def test_ctrl_c_may_stop_the_run(platform: Platform, trunkline: Trunkline) -> None:
-    asking = Asking(platform, trunkline, "--cancel-on-exit")
-    asking.process.send_signal(signal.SIGINT)
-    code, out, err = asking.ended()
+def test_ctrl_c_may_stop_the_run(trunkline: Trunkline) -> None:
+    with asked(trunkline, "--cancel-on-exit") as asking:
+        asking.process.send_signal(signal.SIGINT)
+        code, out, err = asking.ended()
     assert (code, out) == (130, "")
     assert f"told to stop: trunkline show {asking.run}" in err
     asking.wait_for("answer")

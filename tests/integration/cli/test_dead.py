@@ -22,7 +22,7 @@ from trunkline.contracts.ids import new_run_id
 from trunkline.contracts.messages import Note, Request
 from trunkline.contracts.subjects import CLIENT, RunKey, run_anywhere
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 QUESTION = "What is the status of invoice 1042?"
 PAID = "find_invoice returned invoice: 1042, amount_cents: 4990, status: paid."
 
@@ -196,9 +196,9 @@ async def test_what_the_server_gave_up_is_shown_with_its_message(platform: Platf
         create = {"stream_name": "TRUNK", "config": config, "action": "create"}
         await bus.api("CONSUMER.CREATE.TRUNK.foreign", create)
         inbox = await bus.client.subscribe(bus.client.new_inbox())
-        pull = b'{"batch":2,"expires":3000000000}'
+        pull = b'{"batch":2,"expires":30000000000}'
         await bus.client.publish("$JS.API.CONSUMER.MSG.NEXT.TRUNK.foreign", pull, reply=inbox.subject)
-        await inbox.next_msg(timeout=5)
+        await inbox.next_msg(timeout=30)
 
         async def told() -> bool:
             return bool(await newest_advisories(bus, 1))

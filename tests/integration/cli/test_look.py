@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.integration.cli.conftest import BINARY, Ended, Trunkline
+from tests.integration.cli.conftest import Ended, Trunkline
 from tests.platform import SERVICES, Platform
 from trunkline.contracts.ids import new_run_id
 
@@ -142,23 +141,17 @@ def test_events_since_and_limit(trunkline: Trunkline, asked: str) -> None:
     assert trunkline("events", "--kind", "reqest").code == 2
 
 
-def test_following_goes_on_until_it_is_interrupted(trunkline: Trunkline, platform: Platform) -> None:
+def test_following_goes_on_until_it_is_interrupted(trunkline: Trunkline) -> None:
     """JSON lines as they come; Ctrl-C is 130."""
-    following = subprocess.Popen(
-        [str(BINARY), "events", "--follow", "--json", "--kind", "answer", "--limit", "0"],
-        env=platform.env,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    run = new_run_id()
-    assert trunkline("ask", QUESTION, "--run", run).code == 0
-    assert following.stdout is not None
-    for line in following.stdout:
-        if run in Ended(0, line, "").json["subject"]:
-            break
-    following.send_signal(signal.SIGINT)
-    _, said = following.communicate(timeout=20)
+    asked, run = new_run_id(), new_run_id()
+    assert trunkline("ask", QUESTION, "--run", asked).code == 0
+    with trunkline.started("events", "--follow", "--json", "--kind", "answer", "--limit", "1") as following:
+        assert following.stdout is not None
+        assert asked in Ended(0, following.stdout.readline(), "").json["subject"]
+        assert trunkline("ask", QUESTION, "--run", run).code == 0
+        assert run in Ended(0, following.stdout.readline(), "").json["subject"]
+        following.send_signal(signal.SIGINT)
+        _, said = following.communicate()
     assert (following.returncode, said) == (130, "")
 
 

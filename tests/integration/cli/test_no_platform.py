@@ -85,17 +85,22 @@ def test_a_setting_that_cannot_be_used_is_named() -> None:
 
 
 def test_help_is_quick_and_needs_no_bus(tmp_path: Path) -> None:
-    """In CPU time, so that a busy machine does not matter; the run before compiles what an installation has."""
+    """In CPU time, the least of three, so that a busy machine does not matter; the run before compiles what an
+    installation has.
+    """
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     trunkline = Trunkline({**kept, "PYTHONPYCACHEPREFIX": str(tmp_path)})
     trunkline("--help")
-    before = os.times()
-    ended = trunkline("--help")
-    after = os.times()
-    assert ended.code == 0
-    assert {"Ask", "Look", "Operate"} <= set(ended.out.replace("─", " ").split())
-    spent = after.children_user + after.children_system - before.children_user - before.children_system
-    assert spent < 0.5
+
+    def spent() -> float:
+        before = os.times()
+        ended = trunkline("--help")
+        after = os.times()
+        assert ended.code == 0
+        assert {"Ask", "Look", "Operate"} <= set(ended.out.replace("─", " ").split())
+        return after.children_user + after.children_system - before.children_user - before.children_system
+
+    assert min(spent() for _ in range(3)) < 0.5
     assert trunkline("ask").code == 2
 
 

@@ -25,7 +25,7 @@ async def own(tmp_path: Path) -> AsyncIterator[Platform]:
         await started.stop()
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_ledger_can_be_dropped_and_read_again(own: Platform) -> None:
     trunkline = Trunkline(own.env)
     asked = await asyncio.to_thread(trunkline, "ask", "What is the status of invoice 1042?", "--json")
@@ -45,7 +45,7 @@ async def test_the_ledger_can_be_dropped_and_read_again(own: Platform) -> None:
     assert after.json == before.json
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_the_document_describes_the_log_and_the_services_that_run(own: Platform, tmp_path: Path) -> None:
     trunkline, file = Trunkline(own.env), tmp_path / "asyncapi.json"
     ended = await asyncio.to_thread(trunkline, "asyncapi", "--output", str(file))

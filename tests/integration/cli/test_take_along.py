@@ -115,7 +115,7 @@ async def _unfinished(bus: Bus, agent: str, kind: str) -> str:
     async def there() -> bool:
         return kind in {event.subject.kind for event in await fold(bus, key.everything)}
 
-    await wait_until(there, f"the run has a {kind}", seconds=30)
+    await wait_until(there, f"the run has a {kind}", seconds=60)
     return key.run
 
 
@@ -203,13 +203,11 @@ def test_a_file_comes_on_stdin_too_and_only_into_an_empty_folder(incident: Incid
 def test_following_writes_lines_as_events_come(trunkline: Trunkline, platform: Platform) -> None:
     words = ["events", "--follow", "--output", "jsonl", "--kind", "request", "--limit", "1"]
     buffered = {name: value for name, value in platform.env.items() if name != "PYTHONUNBUFFERED"}
-    following = subprocess.Popen([str(BINARY), *words], env=buffered, stdout=subprocess.PIPE, text=True)
     run = new_run_id()
-    assert trunkline("ask", QUESTION, "--agent", "billing", "--run", run).code == 0
-    assert following.stdout is not None
-    event = next(event for line in following.stdout if run in (event := json.loads(line))["subject"])
-    following.send_signal(signal.SIGINT)
-    following.communicate(timeout=20)
+    with Trunkline(buffered).started(*words) as following:
+        assert trunkline("ask", QUESTION, "--agent", "billing", "--run", run).code == 0
+        assert following.stdout is not None
+        event = next(event for line in following.stdout if run in (event := json.loads(line))["subject"])
     assert event["body"]["text"] == QUESTION
     assert event["headers"]
 

@@ -69,7 +69,7 @@ class Provider:
         writer.close()
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(240)
 async def test_a_killed_worker_is_replaced_under_the_eyes_of_who_asked(tmp_path: Path) -> None:
     port, provider = free_port(), Provider()
     (tmp_path / "tides.py").write_text(AGENT)
@@ -78,7 +78,7 @@ async def test_a_killed_worker_is_replaced_under_the_eyes_of_who_asked(tmp_path:
         with trunkline(tmp_path, "up", "tides.py", "--port", str(port)) as platform:
             await wait_until(lambda: platform.has_said(READY), "the platform", seconds=60)
             asking = asyncio.create_task(asyncio.to_thread(typed, tmp_path, port, "ask", "When is high tide?"))
-            await wait_until(lambda: provider.asked == 1, "the model to be asked", seconds=30)
+            await wait_until(lambda: provider.asked == 1, "the model to be asked", seconds=60)
             platform.family()
             platform.child("trunkline_agents").kill()
             code, shown = await asking

@@ -271,7 +271,7 @@ def test_no_bytes_stop_the_ledger(noise: list[tuple[str, bytes]]) -> None:
         assert asyncio.run(read(url_of(Path(folder) / "ledger.db")))["events"] == len(noise)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(240)
 async def test_twenty_thousand_events_are_read(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     story = Story()
     for number in range(2000):

@@ -317,6 +317,19 @@ async def test_what_the_prompts_were_spared_is_an_estimate_without_an_amount(dat
     assert (summary.total.saved, summary.total.cost) == (found.saved, "0")
 
 
+async def test_what_the_prompts_were_spared_has_an_amount_where_the_price_was_known(database: str) -> None:
+    story = Story()
+    begin(story)
+    story.tell("note.math.saving-history", saving("history", cost="0.000000000007", tokens=3))
+    story.tell("note.math.saving-tools", saving("tools", cost="0", extra="0.000000000002", tokens=5))
+    story.tell("note.math.saving-results", saving("results", tokens=9))
+    async with asking(database, story) as queries:
+        found = await queries.spend(by="lever")
+    told = [(each.lever, each.saved, each.unknown, each.tokens) for each in found.levers]
+    assert told == [("history", "0.000000000007", 0, 3), ("results", "0", 1, 9), ("tools", "-0.000000000002", 0, 5)]
+    assert found.saved == "0.000000000005"
+
+
 async def test_sums_are_exact_far_beyond_64_bits(database: str) -> None:
     story = Story()
     begin(story)

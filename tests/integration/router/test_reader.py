@@ -89,10 +89,10 @@ async def test_a_mark_of_another_log_is_none(bus: Bus) -> None:
 
 
 async def test_what_was_not_read_in_time_is_tried_again(bus: Bus, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader, "LAG_SECONDS", 0.2)
     async with Reader(bus, OpenRuns(Limits())).reading(nobody_looks) as reading:
         await ask(bus)
         await reading.up_to(1)
+        monkeypatch.setattr(reader, "LAG_SECONDS", 0.2)
         with pytest.raises(TryAgain, match="up to 1, not to 2"):
             await reading.up_to(2)
 

@@ -40,17 +40,17 @@ class OneCall:
     async def of(self, kind: type[Fact]) -> list[Any]:
         return [event.fact for event in await self.events() if isinstance(event.fact, kind)]
 
-    async def result(self, seconds: float = 20) -> Result:
+    async def result(self, seconds: float = 40) -> Result:
         return await self.first(Result, seconds)  # type: ignore[no-any-return]
 
-    async def first(self, kind: type[Fact], seconds: float = 20) -> Any:
+    async def first(self, kind: type[Fact], seconds: float = 40) -> Any:
         async def there() -> bool:
             return bool(await self.of(kind))
 
         await wait_until(there, f"{kind.__name__} of {self.tool}", seconds=seconds)
         return (await self.of(kind))[0]
 
-    async def asked(self, seconds: float = 20) -> Approval:
+    async def asked(self, seconds: float = 40) -> Approval:
         return await self.first(Approval, seconds)  # type: ignore[no-any-return]
 
     async def decide(self, verdict: Any, *, doubt: int = 0, value: Any = None, digest: str = "") -> None:

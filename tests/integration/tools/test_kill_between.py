@@ -63,7 +63,7 @@ async def _killed(platform: Platform, folder: Path) -> Aftermath:
             await call.issue()
             keys[case] = (tool, call.key, call.arguments)
         reached = [Path(f"{arguments['gate']}.reached") for _, _, arguments in keys.values()]
-        await wait_until(lambda: all(path.exists() for path in reached), "every tool is in the middle", seconds=20)
+        await wait_until(lambda: all(path.exists() for path in reached), "every tool is in the middle", seconds=60)
     await platform.kill("tools")
     for path in reached:
         path.with_suffix("").touch()  # the gate
@@ -102,7 +102,7 @@ async def test_an_effect_that_reconcile_finds_is_not_repeated(aftermath: Afterma
 
 async def test_an_effect_that_reconcile_misses_is_made_once(aftermath: Aftermath, bus: Bus) -> None:
     prepared = left(aftermath, bus, "prepare")
-    assert (await prepared.call.result(30)).value == "prepared"
+    assert (await prepared.call.result(60)).value == "prepared"
     assert prepared.effects() == 1
     assert await prepared.call.attempts() == [1, 2]
     assert await prepared.call.notes("reconciled") == [{"tool": "prepare", "attempt": 1, "done": False}]
@@ -120,7 +120,7 @@ async def test_a_reconcile_function_that_cannot_tell_leaves_it_to_a_person(after
     ("verdict", "value", "error", "made", "attempts"),
     [("done", "booked", "", 1, [1]), ("not_done", None, "not_done", 1, [1]), ("retry", "done", "", 2, [1, 2])],
 )
-@pytest.mark.timeout(90)
+@pytest.mark.timeout(240)
 async def test_without_reconcile_a_person_decides(
     aftermath: Aftermath, bus: Bus, verdict: str, value: str | None, error: str, made: int, attempts: list[int]
 ) -> None:
@@ -130,7 +130,7 @@ async def test_without_reconcile_a_person_decides(
     assert await charge.call.of(type(asked)) == [asked]
     assert charge.effects() == 1
     await charge.call.decide(verdict, doubt=1, value=value if verdict == "done" else None)
-    result = await charge.call.result(40)
+    result = await charge.call.result(60)
     assert (result.value, result.error.code if result.error else "") == (value, error)
     assert charge.effects() == made
     assert await charge.call.attempts() == attempts

@@ -169,7 +169,7 @@ async def test_a_call_ends_at_its_timeout_and_the_next_one_works(stdio: McpServe
         slow = await ask(tools, "trigger-long-running-operation", duration=60, steps=60, timeout=0.5)
         echo = await ask(tools, "echo", message="still here")
     assert error_of(slow).data["reason"] == "hung"
-    assert 400 < slow.duration_ms < 5000
+    assert 400 < slow.duration_ms < 30_000
     assert echo.value == "Echo: still here"
 
 

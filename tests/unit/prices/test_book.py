@@ -303,3 +303,20 @@ print("genai_prices" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout.split() == ["False", "True"], done.stderr
+
+
+# --- what was left out ------------------------------------------------------------------------------------------------
+
+
+def test_what_was_left_out_would_have_been_cached_like_the_rest() -> None:
+    book = PriceBook({"house:m": replace(OWN, call=7)})
+    assert book.spared("house:m", CACHED, 10) == Money(6 * 10_000_000 + 4 * 1_000_000)
+    assert book.spared("house:m", Usage(), 10) == Money(10 * 10_000_000)
+    assert book.spared("else:m-2026", CACHED, 10, asked="house:m") == book.spared("house:m", CACHED, 10)
+    with pytest.raises(UnknownPrice):
+        book.spared("else:m-2026", CACHED, 10)
+
+
+def test_what_was_left_out_may_have_made_the_rest_cheaper() -> None:
+    book = PriceBook({"house:m": Rates(Rate(1, steps=((1000, 3),)), Rate(1))})
+    assert book.spared("house:m", Usage(input_tokens=1000), 1) == Money(3 * 1001 - 1000)

@@ -1,25 +1,30 @@
 """What the router would decide about questions that were asked before: by its present settings, and by a candidate's.
 
-The same code decides, with classifiers of its own and in a thread, so that live questions do not wait. Nothing is
-written and no model is asked. For both sides the agents are those of now, and the lessons those from before the first
-of the questions: else a question with feedback would be judged by what that very feedback taught.
+The same code decides, with classifiers of its own and in a thread, so that live questions do not wait. Unless it is
+told to show the hosted model what a candidate would show it, nothing is written and no model is asked. For both sides
+the agents are those of now, and the lessons those from before the first of the questions: else a question with feedback
+would be judged by what that very feedback taught.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 import msgspec
 from pydantic import BaseModel, ConfigDict, Field
 
+from trunkline.bus import Bus
 from trunkline.bus.roster import Roster
-from trunkline.contracts.errors import InvalidArguments
+from trunkline.contracts.errors import BusUnavailable, InvalidArguments
+from trunkline.contracts.ids import DEFAULT_TENANT
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import AgentCard
+from trunkline.prices import Money
 from trunkline_router.classifiers.classify import Classifier, Verdict
 from trunkline_router.deciding.decide import dispatch
 from trunkline_router.deciding.routes import Routes
@@ -65,16 +70,21 @@ class Candidate(BaseModel):
 
 
 class Trial(BaseModel):
-    """A page of questions, all of which were asked since then."""
+    """A page of questions, all of which were asked since then. `hosted`: the model that the candidate would show a
+    question first is left alone, or its worst price is told, or it is asked, at the cost of `user`.
+    """
 
     since: datetime
     questions: list[Tried] = Field(max_length=MOST_QUESTIONS)
     candidate: Candidate = Field(default_factory=Candidate)
+    hosted: Literal["left", "priced", "asked"] = "left"
+    tenant: str = DEFAULT_TENANT
+    user: str = ""
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Agent and tier, or the code of the refusal; `unasked`: a hosted model would have been asked first. `ms`: how long
-    it took to decide.
+    """Agent and tier, or the code of the refusal; `unasked`: a hosted model would have been asked first, and was not
+    or said nothing. `ms`: how long it took to decide.
     """
 
     agent: str = ""
@@ -87,10 +97,13 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Tryout(msgspec.Struct, frozen=True, kw_only=True):
-    """One of each for every question: by the present settings, and by the candidate's."""
+    """One of each for every question: by the present settings, and by the candidate's. `hosted`: US dollars that
+    showing the candidate's model what it is to see may cost, or did; empty where it is left alone.
+    """
 
     now: tuple[Decided, ...]
     candidate: tuple[Decided, ...]
+    hosted: str = ""
 
 
 @dataclass(frozen=True)
@@ -106,7 +119,14 @@ class _Side:
 class Backtest:
     """Call it with a trial; one at a time is made."""
 
-    def __init__(self, routes: Routes, settings: RouterSettings, new_classifier: Callable[[], Classifier]) -> None:
+    def __init__(
+        self,
+        routes: Routes,
+        settings: RouterSettings,
+        new_classifier: Callable[[], Classifier],
+        bus: Callable[[], Bus | None],
+    ) -> None:
+        self._bus = bus
         self._live = routes
         self._settings = settings
         self._new_classifier = new_classifier
@@ -115,7 +135,9 @@ class Backtest:
         self._dropping: asyncio.TimerHandle | None = None
 
     async def __call__(self, trial: Trial) -> Tryout:
-        """Raises InvalidArguments for an agent that is not running."""
+        """Raises InvalidArguments for an agent that is not running; InvalidSettings, UnknownPrice and BusUnavailable
+        where the hosted model is asked.
+        """
         cards = tuple(sorted(self._live.agents().values(), key=lambda card: card.agent))
         changed = _changed(cards, trial.candidate)
         settings = self._settings.model_copy(update=trial.candidate.settings)
@@ -128,9 +150,28 @@ class Backtest:
             )
             self._sides = (now, candidate)
             try:
-                return await asyncio.to_thread(asyncio.run, _tried(trial.questions, now, candidate))
+                return await self._shown(trial, now, candidate)
             finally:
                 self._dropping = asyncio.get_running_loop().call_later(KEPT_SECONDS, self._drop)
+
+    async def _shown(self, trial: Trial, now: _Side, candidate: _Side) -> Tryout:
+        """With what the hosted model says of those that the candidate would show it."""
+        tryout, left = await asyncio.to_thread(asyncio.run, _tried(trial.questions, now, candidate, {}))
+        if trial.hosted == "left":
+            return tryout
+        if not left:
+            return msgspec.structs.replace(tryout, hosted=str(Money()))
+        from trunkline_router.deciding.shown import showing  # a router that asks no model needs no providers
+
+        bus, whose = self._bus(), {"tenant": trial.tenant, "user": trial.user}
+        if bus is None:
+            raise BusUnavailable("The router is not connected yet.", "Ask again.")
+        async with showing(bus, candidate.routes, candidate.settings, **whose) as hosted:
+            if trial.hosted == "priced":
+                return msgspec.structs.replace(tryout, hosted=str(hosted.most(left)))
+            said, cost = await hosted.said(left)
+        tryout, _ = await asyncio.to_thread(asyncio.run, _tried(trial.questions, now, candidate, said))
+        return msgspec.structs.replace(tryout, hosted=str(cost))
 
     async def _learnt(
         self,
@@ -171,18 +212,27 @@ class _Listed(Roster[AgentCard]):
         return self._listed
 
 
-async def _tried(questions: Sequence[Tried], now: _Side, candidate: _Side) -> Tryout:
-    pairs = [(await _decided(each, now), await _decided(each, candidate)) for each in questions]
-    return Tryout(now=tuple(one for one, _ in pairs), candidate=tuple(other for _, other in pairs))
+async def _tried(
+    questions: Sequence[Tried], now: _Side, candidate: _Side, said: Mapping[str, Verdict]
+) -> tuple[Tryout, dict[str, Verdict]]:
+    """And the questions that the candidate's hosted model would be shown, but for those of which it is `said` what it
+    says.
+    """
+    left: dict[str, Verdict] = {}
+    pairs = [(await _decided(each, now, {}, {}), await _decided(each, candidate, said, left)) for each in questions]
+    return Tryout(now=tuple(one for one, _ in pairs), candidate=tuple(other for _, other in pairs)), left
 
 
-async def _decided(question: Tried, side: _Side) -> Decided:
-    unasked: list[str] = []
+async def _decided(question: Tried, side: _Side, said: Mapping[str, Verdict], left: dict[str, Verdict]) -> Decided:
+    unasked = False
 
-    async def leave_unasked(_text: str, _verdict: Verdict) -> None:
-        unasked.append(side.settings.router_model)
+    async def look_up(text: str, verdict: Verdict) -> Verdict | None:
+        nonlocal unasked
+        if text not in said:
+            unasked, left[text] = True, verdict
+        return said.get(text)
 
-    ask = leave_unasked if side.settings.router_model else None
+    ask = look_up if side.settings.router_model else None
     request = Request(text=question.text, agent=question.agent)
     started = time.perf_counter()
     found = await dispatch(request, side.routes, side.settings, partner=question.partner, ask=ask)
@@ -193,7 +243,7 @@ async def _decided(question: Tried, side: _Side) -> Decided:
         source=found.route.source,
         confidence=round(found.route.confidence, 4),
         refusal=found.refusal.code if found.refusal else "",
-        unasked=bool(unasked),
+        unasked=unasked,
         ms=round(taken, 3),
     )
 

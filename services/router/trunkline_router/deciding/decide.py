@@ -54,11 +54,16 @@ async def dispatch(
 
 
 async def _with_tier(found: Dispatch, text: str, routes: Routes, hard: float) -> Dispatch:
-    """With the tier of models that the question needs, where the agent leaves that open."""
-    tier, difficulty = await routes.difficulty.tier(routes.agents().get(found.agent), text, hard=hard)
-    if not tier:
-        return found
-    return replace(found, tier=tier, route=msgspec.structs.replace(found.route, difficulty=difficulty))
+    """With the tier of models that the question needs, and each of its parts, where the agent leaves that open."""
+    agents = routes.agents()
+    tier, difficulty = await routes.difficulty.tier(agents.get(found.agent), text, hard=hard)
+    if tier:
+        found = replace(found, tier=tier, route=msgspec.structs.replace(found.route, difficulty=difficulty))
+    parts = []
+    for part in found.parts:
+        tier, _ = await routes.difficulty.tier(agents.get(part.agent), part.text, hard=hard)
+        parts.append(msgspec.structs.replace(part, tier=tier))
+    return replace(found, parts=tuple(parts))
 
 
 def admit(request: Request, *, max_question: int) -> Failure | None:
@@ -93,9 +98,7 @@ async def decide(
         return Dispatch(next(iter(agents)), Route(confidence=1.0, source="only_agent"))
     kind, partner = kind_of(request.text), partner if partner in agents else ""
     found = await _at_once(request.text, kind, routes, partner)
-    if found is None:
-        found = await _classified(request.text, routes, settings, Talk(partner, leaning=kind == "leaning"), ask)
-    return found or Dispatch(refusal=_nobody(list(agents)))
+    return found or await _classified(request.text, routes, settings, Talk(partner, leaning=kind == "leaning"), ask)
 
 
 async def _at_once(text: str, kind: Kind, routes: Routes, partner: str) -> Dispatch | None:
@@ -114,25 +117,27 @@ async def _at_once(text: str, kind: Kind, routes: Routes, partner: str) -> Dispa
     return None
 
 
-async def _classified(
-    text: str, routes: Routes, settings: RouterSettings, talk: Talk, ask: Ask | None
-) -> Dispatch | None:
+async def _classified(text: str, routes: Routes, settings: RouterSettings, talk: Talk, ask: Ask | None) -> Dispatch:
     """The router's own classifier; the dearer one for what that is not sure of; and who gets what neither can tell."""
     verdict, generalist = await routes.classify(text), routes.generalist()
     stays = Dispatch(talk.partner, Route(source=CONVERSATION, scores=_rounded(verdict.scores)))
     sure = _is_sure(verdict, settings.confident)
     if talk.holds(verdict, generalist) and (sure or talk.leaning) and verdict.label != talk.partner:
         return stays
+    is_asked = False
     if not sure:
-        asked = await ask(text, verdict) if ask and (verdict.label or not generalist) else None
+        is_asked = ask is not None and bool(verdict.label or not generalist)
+        asked = await ask(text, verdict) if ask and is_asked else None
         verdict = asked or verdict
         sure = bool(asked and asked.label) or _is_sure(verdict, settings.confident_alone)
-    route = Route(confidence=verdict.confidence, source=verdict.source, scores=_rounded(verdict.scores))
+    route = Route(confidence=verdict.confidence, source=verdict.source, scores=_rounded(verdict.scores), asked=is_asked)
     if sure:
         return Dispatch(verdict.label, route)
     if talk.holds(verdict, generalist):
-        return stays
-    return Dispatch(generalist, msgspec.structs.replace(route, source="fallback")) if generalist else None
+        return replace(stays, route=msgspec.structs.replace(stays.route, asked=is_asked))
+    if generalist:
+        return Dispatch(generalist, msgspec.structs.replace(route, source="fallback"))
+    return Dispatch(route=route, refusal=_nobody(list(routes.choosable())))
 
 
 def _is_sure(verdict: Verdict, confident: float) -> bool:

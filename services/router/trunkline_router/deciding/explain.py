@@ -54,7 +54,7 @@ async def explain(question: Question, routes: Routes, settings: RouterSettings, 
     found = await dispatch(request, routes, settings, partner=partner, ask=ask)
     return Explanation(
         agent=found.agent,
-        route=found.route,
+        route=msgspec.structs.replace(found.route, asked=False),
         tier=found.tier,
         parts=found.parts,
         partner=partner,

@@ -116,6 +116,18 @@ class HostedModel:
         """At the cost of this run and this user."""
         return functools.partial(self._classify, key, user)
 
+    def most(self, question: str, verdict: Verdict) -> Money:
+        """What it may cost to ask it. Raises UnknownPrice."""
+        return self._most(question_for(self.model, question, likeliest(self._routes.cards(), verdict)))
+
+    async def paid(self, key: RunKey) -> str:
+        """What it cost to ask it for this run, US dollars as an exact decimal; empty when nobody knows, or nobody did.
+
+        Raises BusUnavailable.
+        """
+        said = await last(self._bus, str(key.step("note", ROUTER, CLASSIFIED)))
+        return str(said.fact.data.get("cost") or "") if said and isinstance(said.fact, Note) else ""
+
     async def _classify(self, key: RunKey, user: str, question: str, verdict: Verdict) -> Verdict | None:
         """None when there is nothing to be had of the model. Raises TryAgain, BusUnavailable."""
         if said := await last(self._bus, str(key.step("note", ROUTER, CLASSIFIED))):
@@ -150,7 +162,8 @@ class HostedModel:
         if hold is None:
             return None
         reserved = str(hold.amount) if hold.amount.pico else ""
-        opened = await append(self._bus, intent, Note(what=CLASSIFY, data={"model": self.model, "reserved": reserved}))
+        said_before = {"model": self.model, "reserved": reserved, "hold": hold.id}
+        opened = await append(self._bus, intent, Note(what=CLASSIFY, data=said_before))
         if opened.event:
             await hold.release()
             return await self._of_another(key, opened.event)

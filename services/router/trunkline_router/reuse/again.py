@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import structlog
+from msgspec.structs import replace
 
 from trunkline.bus import Bus, append, last
 from trunkline.bus.clock import ServerClock
@@ -35,27 +36,28 @@ class Again:
     alike: Alike
     clock: ServerClock
 
-    async def serves(self, key: RunKey, request: Request, question: Question) -> bool:
+    async def serves(self, key: RunKey, request: Request, question: Question, *, paid: str) -> bool:
         """Whether the run has its answer, or waits for another run's; else it must be given to an agent, at once: this
-        returns False, and nobody else was asked the same at that moment. Raises BusUnavailable.
+        returns False, and nobody else was asked the same at that moment. `paid`: what it cost to decide, US dollars.
+        Raises BusUnavailable.
         """
         if request.fresh:
             return False
         run = self.open.get(key)
         waited = run.behind if run else 0
         hit = await self._of_leader(waited, question.key) if waited else None
-        hit = hit or await self.answers.find(question.key) or await self.alike.find(question)
+        hit = hit or await self.answers.find(*question.keys) or await self.alike.find(question)
         if hit:
-            await self._give(key, hit)
+            await self._give(key, hit, paid)
             return True
         leader = 0 if waited else self.open.leader(question.key, but=key)
         if leader:
             await append(self.bus, key.step("note", ROUTER, SHARED), waits(leader))
         return bool(leader)
 
-    async def _give(self, key: RunKey, hit: Hit) -> None:
+    async def _give(self, key: RunKey, hit: Hit, paid: str) -> None:
         await append(self.bus, key.step("note", ROUTER, SAVED), hit.note(self.clock.now()))
-        await append(self.bus, key.step("answer", CLIENT), hit.answer)
+        await append(self.bus, key.step("answer", CLIENT), replace(hit.answer, cost=paid or hit.answer.cost))
         log.info("answered again", action="answered_again", run=key.run, of=hit.given.run)
 
     async def _of_leader(self, sequence: int, cache: CacheKey) -> Hit | None:

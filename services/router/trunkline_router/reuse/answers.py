@@ -94,9 +94,13 @@ class Answers:
             await asyncio.gather(task, return_exceptions=True)
             await self._cache.close()
 
-    async def find(self, key: CacheKey) -> Hit | None:
-        entry = self._newest.get(key) or await self._cache.get(key) or self._newest.get(key)
-        return self.hit(key, entry) if entry else None
+    async def find(self, *keys: CacheKey) -> Hit | None:
+        """What is kept under the first of the keys that has something."""
+        for key in keys:
+            entry = self._newest.get(key) or await self._cache.get(key) or self._newest.get(key)
+            if entry and (hit := self.hit(key, entry)):
+                return hit
+        return None
 
     def keep(self, key: CacheKey, run: RunKey, answer: Answer, at: datetime, seconds: float) -> None:
         """The run's answer, stored `at`, for so long. It is found from now on."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from trunkline.agent import LARGE, SMALL
 from trunkline.cache import CacheKey, cache_key
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import AgentCard
@@ -31,6 +32,11 @@ class Question:
     def key(self) -> CacheKey:
         """The same for whatever question has the same standard form."""
         return self._key(_FORM, standard_form(self.text))
+
+    @property
+    def keys(self) -> tuple[CacheKey, ...]:
+        """Under which an answer to it may stand: a question for the small tier may have what the large one said."""
+        return (self.key, replace(self, tier=LARGE).key) if self.tier == SMALL else (self.key,)
 
     @property
     def group(self) -> CacheKey:
