@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from trunkline.host.parent_death import die_with_parent
 from trunkline.models import Models, ModelSettings, open_models
 
 HERE = Path(__file__).parent
@@ -94,7 +95,13 @@ def aimock() -> Iterator[Aimock]:
     if node is None or not installed.exists():
         pytest.fail(f"{installed} or node is missing; `make test` installs the servers that the tests talk to.")
     command = [node, str(installed), "--port", "0", "--fixtures", str(HERE / "aimock.json"), "--validate-on-load"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=die_with_parent(),  # noqa: PLW1509  # no other thread runs in it
+    ) as process:
         assert process.stdout is not None
         said = []
         for line in process.stdout:
