@@ -192,7 +192,7 @@ def main() -> None:
         texts = read(options.data, options.seed)
         results = asyncio.run(measured(wanted, texts, questions=questions, seed=options.seed))
         if options.plot:
-            plot(results[0].found, results[0].variant.repeat, options.plot)
+            plot(results[0].found, results[0].repeats, options.plot)
     except (Unusable, TrunklineError, OSError) as error:
         sys.exit(str(error))
     if options.json:

@@ -25,9 +25,9 @@ COLOURS = dict(
 )
 
 
-def plot(found: Comparison, repeat: float, file: Path) -> None:
+def plot(found: Comparison, repeats: float, file: Path) -> None:
     """Raises OSError."""
-    parts = [*_frame(found, repeat), *_course(found.course), *_bar(found)]
+    parts = [*_frame(found, repeats), *_course(found.course), *_bar(found)]
     file.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         f'font-family="Inter, Helvetica, Arial, sans-serif" font-size="13" fill="{INK}">\n'
@@ -36,9 +36,9 @@ def plot(found: Comparison, repeat: float, file: Path) -> None:
     )
 
 
-def _frame(found: Comparison, repeat: float) -> Iterator[str]:
+def _frame(found: Comparison, repeats: float) -> Iterator[str]:
     right = f"right answers {found.baseline.right:.1%} → {found.platform.right:.1%}"
-    title = f"{found.baseline.questions:,} questions, {repeat:.0%} of them repeats; {right}; models are stand-ins"
+    title = f"{found.baseline.questions:,} questions, {repeats:.0%} of them repeats; {right}; models are stand-ins"
     yield _text(LEFT, 34, f"{found.saved:.0%} less is paid for the same questions", size=20, weight=600)
     yield _text(LEFT, 58, title, colour=GREY)
     top = _top(found)

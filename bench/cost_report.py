@@ -75,6 +75,11 @@ class Result:
     routing: Money
     seconds: float
 
+    @property
+    def repeats(self) -> float:
+        """The share of the questions that had been asked before."""
+        return sum(self.reuse.fates.values()) / self.found.platform.questions
+
 
 VARIANT: Mapping[str, Callable[[Result], str]] = {
     "": lambda result: result.variant.name,
@@ -197,8 +202,7 @@ def show(results: Sequence[Result]) -> None:
 
 def _show_sides(result: Result) -> None:
     found = result.found
-    repeats = sum(result.reuse.fates.values()) / found.platform.questions
-    title = f"With {repeats:.0%} repeats: {found.saved:.1%} saved (goal {GOAL:.0%})"
+    title = f"With {result.repeats:.0%} repeats: {found.saved:.1%} saved (goal {GOAL:.0%})"
     table = Table(title=title, title_justify="left")
     for heading in ("", "baseline", "platform"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -241,16 +245,21 @@ def _show_variants(results: Sequence[Result]) -> None:
 
 def _show_levers(result: Result) -> None:
     found, given = result.found, result.reuse.given
-    table = Table(title="What brought it", title_justify="left")
-    for heading in ("lever", "questions", "share of the saving", "dollars", "on the log, dollars"):
+    table = Table(title="What brought it, in dollars", title_justify="left")
+    for heading in ("lever", "questions", "share", "dollars", "on the log"):
         table.add_column(heading, justify="left" if heading == "lever" else "right")
     whole = found.baseline.cost.pico - found.platform.cost.pico
     for lever in LEVERS:
         served = f"{given[lever].answers:,}" if lever in given else ""
-        noted = f"{found.noted[lever].dollars:.4f}"
+        noted = f"{found.noted[lever].dollars:z.4f}"
         table.add_row(SAID[lever], served, *_part(found.levers[lever], whole), noted)
-    table.add_row("what is left: misrouted, other lengths", "", *_part(found.rest, whole), "")
+    table.add_row("what is left", "", *_part(found.rest, whole), "")
     console.print(table)
+    console.print(
+        "Dollars: of what the large model would have cost for everything. On the log: of what this run of the platform "
+        "would have paid otherwise, as its notes say. Left: misrouted questions, other lengths.",
+        highlight=False,
+    )
 
 
 def _show_fates(reuse: Reuse) -> None:
@@ -265,7 +274,7 @@ def _show_fates(reuse: Reuse) -> None:
 
 
 def _part(money: Money, whole: int) -> tuple[str, str]:
-    return f"{money.pico / whole:.1%}" if whole else "-", f"{money.dollars:.4f}"
+    return f"{money.pico / whole:z.1%}" if whole else "-", f"{money.dollars:z.4f}"
 
 
 def as_json(results: Sequence[Result]) -> str:

@@ -288,8 +288,8 @@ MUTANTS: dict[str, Mutant] = {
     "every hold of a call keeps what it cost": _mutant(
         spending.GIVEN_BACK,
         ".budget.refunds",
-        "_counts",
-        ("if paid_from and", "if not paid_from and"),
+        "_changes",
+        ('paid_from not in ("", entry.hold)', "not paid_from"),
     ),
     "what is spent is left to the refunds": _mutant(
         spending.GIVEN_BACK,

@@ -116,7 +116,7 @@ class Router:
         if self._is_settled(asked) or deadline <= self.clock.now():
             return
         found = await self._decide(asked)
-        paid = await self.hosted.paid(asked.key) if self.hosted and found.route.asked else ""
+        paid = (await self.hosted.paid(asked.key) or "") if self.hosted and found.route.asked else ""
         question = question_of(self.routes, asked.key.tenant, asked.request, found) if self.again else None
         if self.again and question and await self.again.serves(asked.key, asked.request, question, paid=paid):
             return

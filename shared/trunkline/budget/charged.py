@@ -74,7 +74,7 @@ def holder(call: Subject, events: Iterable[Event]) -> str:
             case Prompt(hold=hold) if event.subject == call:
                 return hold
             case Note(data=data) if event.subject == call:
-                return str(data.get("hold") or "")
+                return named if isinstance(named := data.get("hold"), str) else ""
     return ""
 
 

@@ -2,9 +2,10 @@
 
 Reads every amount that was added to a counter, from a mark on. What is still held a while after it was read is looked
 up on the log, which says what the call counts, and from which hold it is paid; the difference goes back, and all of a
-hold from which it is not. Nobody's clock is asked for that, since one that is set forward would have it given back
-while the call is about to be paid. That closes the hold under the name by which its owner would have closed it, so that
-whoever comes second, the owner or another one of these, changes nothing any more.
+hold from which it is not. Where the log does not say from which, one of them pays. Nobody's clock is asked for that,
+since one that is set forward would have it given back while the call is about to be paid. That closes the hold under
+the name by which its owner would have closed it, so that whoever comes second, the owner or another one of these,
+changes nothing any more.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import structlog
@@ -40,12 +41,15 @@ LOOK_SECONDS = 15.0
 LAG_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """What is held back in one counter, and nobody has closed. `heard`: when it was read, by the event loop's clock."""
+@dataclass(slots=True)
+class _Account:
+    """The holds of one call in one counter that nobody has closed, the oldest first; and the `net` of what it has added
+    there while there was one. `heard`: when the newest was read, by the event loop's clock.
+    """
 
-    entry: Entry
-    heard: float
+    holds: dict[str, Entry] = field(default_factory=dict)
+    net: int = 0
+    heard: float = 0.0
 
 
 class Refunds:
@@ -56,7 +60,7 @@ class Refunds:
     def __init__(self, bus: Bus, *, grace: float = GRACE_SECONDS) -> None:
         self._bus = bus
         self._grace = grace
-        self._held: dict[tuple[str, str], _Held] = {}
+        self._accounts: dict[tuple[str, str], _Account] = {}
         self._position = 0
         self._read = asyncio.Event()
 
@@ -79,21 +83,21 @@ class Refunds:
     @property
     def open(self) -> int:
         """How many amounts are held back, as far as has been read."""
-        return len(self._held)
+        return sum(len(account.holds) for account in self._accounts.values())
 
     async def look(self) -> None:
         """Refund what is due. Raises TryAgain."""
-        if not self._held:
+        if not self._accounts:
             return
         by_call = defaultdict(list)
         moment = asyncio.get_running_loop().time() - self._grace
         await self._up_to((await stream_info(self._bus, BUDGET)).last_sequence)
-        for held in self._held.values():
-            if held.heard <= moment:
-                by_call[held.entry.call].append(held.entry)
-        for call, entries in by_call.items():
+        for (call, _), account in self._accounts.items():
+            if account.heard <= moment:
+                by_call[call].append(account)
+        for call, accounts in by_call.items():
             try:
-                await self._settle(call, entries)
+                await self._settle(call, accounts)
             except TryAgain:
                 raise
             except Exception as error:  # the others must not wait for what cannot be refunded
@@ -118,11 +122,22 @@ class Refunds:
 
     def _take(self, entry: Entry) -> None:
         """A hold that was reserved before the mark is nobody's any more."""
-        key = entry.hold, entry.counter
+        key = entry.call, entry.counter
         if entry.what == "reserve":
-            self._held[key] = _Held(entry, asyncio.get_running_loop().time())
-        else:
-            self._held.pop(key, None)
+            account = self._accounts.setdefault(key, _Account())
+            account.holds[entry.hold] = entry
+            account.net += entry.pico
+            account.heard = asyncio.get_running_loop().time()
+        elif key in self._accounts and entry.hold in self._accounts[key].holds:
+            self._accounts[key].net += entry.pico
+            self._forget(entry)
+
+    def _forget(self, entry: Entry) -> None:
+        key = entry.call, entry.counter
+        account = self._accounts.get(key, _Account())
+        account.holds.pop(entry.hold, None)
+        if not account.holds:
+            self._accounts.pop(key, None)
 
     async def _up_to(self, sequence: int) -> None:
         """Until all is read that stands there: nobody is refunded by what was true a while ago. Raises TryAgain."""
@@ -149,21 +164,21 @@ class Refunds:
 
     def _oldest(self) -> int:
         """Behind this, all matters that is read."""
-        return min((held.entry.sequence - 1 for held in self._held.values()), default=self._position)
+        held = (entry.sequence - 1 for account in self._accounts.values() for entry in account.holds.values())
+        return min(held, default=self._position)
 
-    async def _settle(self, call: str, entries: list[Entry]) -> None:
+    async def _settle(self, call: str, accounts: list[_Account]) -> None:
         subject = _call_named(call)
         found = await asyncio.gather(*(last(self._bus, name) for name in evidence(subject))) if subject else []
         events = [event for event in found if event]
-        for entry in entries:
-            counts = _counts(subject, events, entry)
-            if counts is not None:
-                await self._refund(entry, counts.pico - entry.pico)
+        for account in accounts:
+            for entry, change in _changes(subject, events, account):
+                await self._refund(entry, change)
 
     async def _refund(self, entry: Entry, change: int) -> None:
         """What keeps all that it has is only forgotten, for its owner may yet know better."""
         if not change:
-            self._held.pop((entry.hold, entry.counter), None)
+            self._forget(entry)
             return
         await add(self._bus, entry.counter, change, what="refund", call=entry.call, who=entry.who, hold=entry.hold)
         log.info("refunded", action="refunded", counter=entry.counter, call=entry.call, pico=-change)
@@ -178,13 +193,19 @@ def _call_named(call: str) -> Subject | None:
         return None
 
 
-def _counts(call: Subject | None, events: list[Event], entry: Entry) -> Money | None:
-    """What the call counts where this was held back, as the log's leader has it; None: not known yet. Of what is no
-    call's name nobody knows: it keeps all.
+def _changes(call: Subject | None, events: list[Event], account: _Account) -> list[tuple[Entry, int]]:
+    """What is to be added for each hold, as the log's leader has its call; none for what is not known yet. Of what is
+    no call's name nobody knows: it keeps all.
     """
+    held, net = list(account.holds.values()), account.net
     if call is None:
-        return Money(entry.pico)
-    paid_from = holder(call, events)
-    if paid_from and paid_from != entry.hold:
-        return Money()
-    return charged(call, events, Money(entry.pico))
+        return [(entry, 0) for entry in held]
+    paid_from, changes = holder(call, events), []
+    for entry in held:
+        counts = Money() if paid_from not in ("", entry.hold) else charged(call, events, Money(entry.pico))
+        if counts is not None:
+            beside = 0 if paid_from else net - entry.pico
+            change = max(0, counts.pico - beside) - entry.pico
+            net += change
+            changes.append((entry, change))
+    return changes

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,12 +20,13 @@ if TYPE_CHECKING:
 
     from trunkline.bus import Bus
     from trunkline.cli.backtest_log import Past
-    from trunkline.cli.backtest_report import Change, Decision, Report
-    from trunkline.prices import Money
+    from trunkline.cli.backtest_report import Bill, Change, Decision, Report, Shown
 
 SETTINGS = ("router_confident", "router_hard", "router_model", "routes")
 OF_A_ROUTE = ("description", "examples")
 PAGE = 50
+SHOWN_PAGE = 16
+"""Questions that the hosted model is shown in one query: after Ctrl-C, the router ends the one under way."""
 WAIT_SECONDS = 120.0
 """For a page; before the first one, the router learns the routes once more."""
 SHOWN = 20
@@ -46,10 +50,11 @@ def backtest(
     """What a candidate's settings would change about the questions that were asked.
 
     The file may set router_confident, router_hard and router_model, and in [routes.AGENT] description and examples.
+
     The router decides with the agents that run now, and with what feedback had taught it before that time. Nothing is
     written, and no model is asked, but with --hosted: it says first what that may cost, within the budgets of who asks.
     """
-    from trunkline.cli.console import print_json, print_lines
+    from trunkline.cli.console import out, print_json, print_lines, say
     from trunkline.cli.moments import moment
     from trunkline.cli.session import run
     from trunkline.contracts.errors import InvalidArguments
@@ -62,6 +67,8 @@ def backtest(
     if as_json:
         print_json(found.as_data())
     else:
+        for line in _head(found):
+            say(out(), line)
         print_lines(_lines(found))
 
 
@@ -93,7 +100,7 @@ async def _backtest(
     url: str, since: datetime, limit: int, candidate: dict[str, Any], showing: Showing | None
 ) -> Report:
     from trunkline.cli.backtest_log import length_since, read_pasts
-    from trunkline.cli.backtest_report import Shown, report
+    from trunkline.cli.backtest_report import report
     from trunkline.cli.console import err
     from trunkline.cli.progress import progress
     from trunkline.cli.session import on_trunkline
@@ -108,47 +115,85 @@ async def _backtest(
             raise NotFound("No question was routed in that time.", "Go back further, with --since.")
         ways = {"since": since, "candidate": candidate, "tenant": settings.tenant}
         with progress(err(), "deciding anew", len(pasts)) as step:
-            now, new, most = await _decided(bus, pasts, step, hosted="priced" if showing else "left", **ways)
-        shown = [place for place, decision in enumerate(new) if decision.unasked] if showing else []
-        if not showing or not shown:
-            return report(pasts, now, new, Shown() if showing else None)
-        if not showing.sure:
-            _confirm(len(shown), most)
-        ways["user"] = showing.user or settings.user
-        with progress(err(), "asking the hosted model", len(shown)) as step:
-            _, said, cost = await _decided(bus, [pasts[place] for place in shown], step, hosted="asked", **ways)
-    for place, decision in zip(shown, said, strict=True):
-        new[place] = decision
-    return report(pasts, now, new, Shown(len(shown), cost.dollars))
+            now, new, bill = await _decided(bus, pasts, step, hosted="priced" if showing else "left", **ways)
+        if not showing:
+            return report(pasts, now, new)
+        if any(each.unasked for each in new) and not showing.sure:
+            _confirm(sum(each.unasked for each in new), bill)
+        shown = await _shown(bus, pasts, new, user=showing.user or settings.user, **ways)
+    return report(pasts, now, new, shown)
 
 
-def _confirm(count: int, most: Money) -> None:
+def _confirm(count: int, bill: Bill) -> None:
     from trunkline.cli.confirming import confirm
     from trunkline.cli.figures import counted, dollars
 
-    calls = f"{counted(count, 'call')} of the hosted model at most, which may cost {dollars(str(most))} at worst"
+    calls = f"{counted(count, 'call')} of the hosted model at most, which may cost "
+    calls += "what nobody knows" if bill.unknown else f"{dollars(str(bill.cost))} at worst"
     confirm(f"{calls}. Go on?", whether=f"make {calls}")
+
+
+async def _shown(bus: Bus, pasts: Sequence[Past], new: list[Decision], **ways: Any) -> Shown:
+    """What the hosted model is to see, page by page until the budgets allow none; `new` is decided by what it says."""
+    from trunkline.cli.backtest_report import Bill, Shown
+    from trunkline.cli.console import err
+    from trunkline.cli.progress import progress
+
+    # The same words stand beside each other: of one page, they are asked about once.
+    left = sorted((place for place, each in enumerate(new) if each.unasked), key=lambda place: pasts[place].question)
+    bill, shown, why = Bill(), 0, ""
+    with progress(err(), "asking the hosted model", len(left)) as step:
+        for start in range(0, len(left), SHOWN_PAGE):
+            page = left[start : start + SHOWN_PAGE]
+            asked = [pasts[each] for each in page]
+            with _on_their_way(shown, len(page), ways["user"]):
+                _, said, cost = await _decided(bus, asked, lambda _: None, hosted="asked", **ways)
+            for place, decision in zip(page, said, strict=True):
+                new[place] = decision
+            refused = [each.why for each in said if each.why]
+            bill, shown, why = bill + cost, shown + len(page) - len(refused), refused[-1] if refused else why
+            if len(refused) == len(page):
+                break
+            step(start + len(page))
+    return Shown(shown, bill, len(left) - shown, why)
+
+
+@contextlib.contextmanager
+def _on_their_way(shown: int, more: int, user: str) -> Iterator[None]:
+    """Whoever breaks it off is told what was paid, and what the router still pays."""
+    from trunkline.cli.console import err, say, text
+    from trunkline.cli.figures import counted
+
+    try:
+        yield
+    except asyncio.CancelledError:
+        before = f" after {counted(shown, 'question')}" if shown else ""
+        under_way = f"the router still shows the hosted model those under way, {more:,} at most"
+        cost = f"`trunkline runs{f' --user {user}' if user else ''}` says what they cost"
+        say(err(), text(f"Stopped{before}; {under_way}. {cost}."))
+        raise
 
 
 async def _decided(
     bus: Bus, pasts: Sequence[Past], step: Callable[[int], None], **ways: Any
-) -> tuple[list[Decision], list[Decision], Money]:
+) -> tuple[list[Decision], list[Decision], Bill]:
     """By the router's own settings, and by the candidate's; and what the hosted model may cost, or did."""
+    from trunkline.cli.backtest_report import Bill
     from trunkline.client.query import query
-    from trunkline.prices import Money
 
     now: list[Decision] = []
     new: list[Decision] = []
-    hosted = Money()
+    bill = Bill()
     for start in range(0, len(pasts), PAGE):
         page = pasts[start : start + PAGE]
         asked = [{"text": past.question, "agent": past.asked_for, "partner": past.partner} for past in page]
         found = await query(bus, "router", "backtest", wait=WAIT_SECONDS, questions=asked, **ways)
         now += map(_read, found["now"])
         new += map(_read, found["candidate"])
-        hosted += Money.parse(found.get("hosted") or "0")
+        hosted = found.get("hosted") or {}
+        bill += Bill(Decimal(hosted.get("cost", "0")), hosted.get("unknown", 0))
         step(len(new))
-    return now, new, hosted
+    return now, new, bill
 
 
 def _read(decided: dict[str, Any]) -> Decision:
@@ -160,20 +205,23 @@ def _read(decided: dict[str, Any]) -> Decision:
         source=decided.get("source", ""),
         refusal=decided.get("refusal", ""),
         unasked=decided.get("unasked", False),
+        why=decided.get("why", ""),
         ms=decided.get("ms", 0.0),
     )
+
+
+def _head(found: Report) -> list[Text]:
+    from trunkline.cli.console import text
+
+    share = found.agreed / found.questions
+    stay = f"{found.agreed:,} of {found.questions:,} questions stay where they were"
+    return [text((stay, "head"), f"  {share:.1%}"), *_hosted_lines(found), _cost_line(found), _time_line(found)]
 
 
 def _lines(found: Report) -> list[Text]:
     from trunkline.cli.console import clean, text
 
-    share = found.agreed / found.questions
-    lines = [
-        text((f"{found.agreed:,} of {found.questions:,} questions stay where they were", "head"), f"  {share:.1%}")
-    ]
-    if line := _hosted_line(found):
-        lines.append(line)
-    lines += [_cost_line(found), _time_line(found)]
+    lines = []
     if found.moves:
         lines += [text(), text(("What moves", "head"))]
         width = max(len(clean(old)) for old, _, _ in found.moves)
@@ -187,17 +235,24 @@ def _lines(found: Report) -> list[Text]:
     return [*lines, text((f"  and {left:,} more: --json has all of them", "faint"))] if left > 0 else lines
 
 
-def _hosted_line(found: Report) -> Text | None:
-    from trunkline.cli.console import text
+def _hosted_lines(found: Report) -> list[Text]:
+    from trunkline.cli.console import clean, text
     from trunkline.cli.figures import counted, dollars
 
-    if found.shown is None:
+    shown = found.shown
+    if shown is None:
         nobody = f"{found.unasked:,} would be shown to the hosted model first; here nobody asked it (--hosted does)"
-        return text((nobody, "hint")) if found.unasked else None
-    said = (
-        f"{counted(found.shown.questions, 'question')} shown to the hosted model for {dollars(str(found.shown.cost))}"
+        return [text((nobody, "hint"))] if found.unasked else []
+    if not shown.questions and not shown.refused:
+        return [text(("No question needs the hosted model", "faint"))]
+    cost = dollars(str(shown.bill.cost), known=not shown.bill.unknown)
+    said = f"{counted(shown.questions, 'question')} shown to the hosted model for {cost}"
+    silent = found.unasked - shown.refused
+    said += f"; of {silent:,} it said nothing" if silent else ""
+    lines = [text((said, "hint" if silent else "faint"))]
+    return (
+        [*lines, text((f"{shown.refused:,} not shown to it: {clean(shown.why)}", "warn"))] if shown.refused else lines
     )
-    return text((f"{said}; of {found.unasked:,} it said nothing", "hint" if found.unasked else "faint"))
 
 
 def _cost_line(found: Report) -> Text:

@@ -17,7 +17,7 @@ REFUSED = "(refused)"
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Who gets a question, or that nobody does; `unasked`: a hosted model would have been asked first, and said
-    nothing.
+    nothing; `why`: what kept it from being asked.
     """
 
     agent: str
@@ -25,6 +25,7 @@ class Decision:
     source: str = ""
     refusal: str = ""
     unasked: bool = False
+    why: str = ""
     ms: float = 0.0
 
     @property
@@ -74,11 +75,29 @@ class CostChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
-    """How many questions the candidate's hosted model was shown, and what that cost in US dollars."""
+class Bill:
+    """US dollars, without `unknown` calls, of which nobody knows what they cost."""
 
-    questions: int = 0
     cost: Decimal = Decimal(0)
+    unknown: int = 0
+
+    def __add__(self, other: Bill) -> Bill:
+        return Bill(self.cost + other.cost, self.unknown + other.unknown)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How many questions the candidate's hosted model was shown, and what that cost; how many it was not, and `why`."""
+
+    questions: int
+    bill: Bill
+    refused: int = 0
+    why: str = ""
+
+    def as_data(self) -> dict[str, Any]:
+        cost = _to_the_picodollar(self.bill.cost)
+        refused = {"questions": self.refused, "why": self.why} if self.refused else None
+        return {"questions": self.questions, "cost": cost, "unknown": self.bill.unknown, "refused": refused}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +121,7 @@ class Report:
             "questions": self.questions,
             "agreed": self.agreed,
             "unasked": self.unasked,
-            "hosted": {"questions": self.shown.questions, "cost": _to_the_picodollar(self.shown.cost)}
-            if self.shown
-            else None,
+            "hosted": self.shown.as_data() if self.shown else None,
             "moves": [{"from": old, "to": new, "questions": count} for old, new, count in self.moves],
             "cost": {
                 "decided": _to_the_picodollar(self.cost.decided),

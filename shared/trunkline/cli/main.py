@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -100,14 +101,16 @@ def assembled() -> typer.Typer:
         called = getattr(importlib.import_module(f"trunkline.cli.{module}"), function)
         group, _, leaf = command.name.rpartition(" ")
         if any(other.name.startswith(f"{command.name} ") for other in COMMANDS):
-            groups[leaf] = typer.Typer(callback=called, invoke_without_command=True, rich_markup_mode="rich")
+            groups[leaf] = typer.Typer(
+                callback=called, invoke_without_command=True, help=_help(called), rich_markup_mode="rich"
+            )
             app.add_typer(groups[leaf], name=leaf, rich_help_panel=command.panel)
             continue
         if group and group not in groups:
             groups[group] = _group(app, group)
         parent, panel = (groups[group], None) if group else (app, command.panel)
         settings = {"ignore_unknown_options": True} if command.amounts else None
-        parent.command(leaf, rich_help_panel=panel, context_settings=settings)(called)
+        parent.command(leaf, help=_help(called), rich_help_panel=panel, context_settings=settings)(called)
     app.command("version", hidden=True)(version)
     return app
 
@@ -122,6 +125,12 @@ def version() -> None:
 def main() -> None:
     """The entry point. The exit code is 2 for the caller's mistake, 130 for Ctrl-C, 1 for everything else."""
     sys.exit(ended(assembled(), as_json="--json" in sys.argv[1:]))
+
+
+def _help(called: Callable[..., None]) -> str:
+    """What its docstring says: each paragraph on a line, which the terminal wraps, and no bracket is markup."""
+    paragraphs = (called.__doc__ or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs).replace("[", r"\[")
 
 
 def _group(app: typer.Typer, name: str) -> typer.Typer:

@@ -14,7 +14,7 @@ from trunkline.cli.figures import count, counted, dollars, span
 from trunkline.cli.forecast import Forecast, forecast, reached
 from trunkline.cli.ledger_json import Spend, Spender, Spending, read
 from trunkline.cli.note_words import lever_words
-from trunkline.cli.totals import saved_line
+from trunkline.cli.totals import all_known, saved_line
 
 if TYPE_CHECKING:
     from trunkline.cli.spend import Found
@@ -115,7 +115,7 @@ def _heading(found: Found, asked: Spend) -> None:
     line = text((dollars(asked.total.cost), "head"), f" since {found.since:%Y-%m-%d %H:%M}{until} UTC")
     line.append(f"  {counted(asked.total.calls, 'model call')}", style="faint")
     if asked.levers:
-        line.append(f"  {dollars(asked.saved)} saved", style="faint")
+        line.append(f"  {dollars(asked.saved, known=all_known(asked.levers))} saved", style="faint")
     for said in (line, *_without(asked.total)):
         say(out(), said)
     out().print()
@@ -165,14 +165,15 @@ def _levers(asked: Spend) -> None:
         return
     levers = sorted(asked.levers, key=lambda lever: -Decimal(lever.saved))
     total, largest = Decimal(asked.saved), max(Decimal(lever.saved) for lever in levers)
-    amounts = aligned([*(dollars(lever.saved) for lever in levers), dollars(asked.saved)])
+    all_saved = dollars(asked.saved, known=all_known(levers))
+    amounts = aligned([*(dollars(lever.saved, known=not lever.unknown) for lever in levers), all_saved])
     columns = ["saved", "share", "", "times", "tokens not sent", "by"]
     shown = table(*columns, flexible="by", right=["saved", "share", "times", "tokens not sent"])
     wide = out().width >= WIDE
     width = 30 if wide else 12
     for lever, amount in zip(levers, amounts, strict=False):
         shown.add_row(
-            amount if lever.unknown < lever.times else text(("?" + " " * (len(amount) - 1), "faint")),
+            text((amount, "warn" if lever.unknown else "")),
             percent(Decimal(lever.saved) / total) if total else "–",
             bar(Decimal(lever.saved) / largest if largest else 0, width, "good"),
             count(lever.times),
@@ -182,3 +183,6 @@ def _levers(asked: Spend) -> None:
     if len(levers) > 1:
         shown.add_row(text((amounts[-1], "head")), "", "", "", "", text(("altogether", "faint")))
     print_table(shown)
+    if unknown := sum(lever.unknown for lever in levers):
+        of = sum(lever.times for lever in levers)
+        say(out(), text((f"\nWithout {unknown:,} of {of:,} savings, whose price nobody knows", "warn")))

@@ -86,11 +86,25 @@ def saved_line(saved: str, levers: Sequence[Lever]) -> Text:
     from trunkline.cli.note_words import lever_words
 
     each = [
-        f"{dollars(lever.saved) if lever.unknown < lever.times else f'{count(lever.tokens)} tokens'} "
-        f"{clean(lever_words(lever.lever))} ({count(lever.times)}×)"
+        f"{_saved_by(lever)} {clean(lever_words(lever.lever))} ({count(lever.times)}×)"
         for lever in sorted(levers, key=lambda lever: -Decimal(lever.saved))
     ]
-    return text((dollars(saved), "good"), ("  " + " · ".join(each), "faint"))
+    amount = dollars(saved, known=all_known(levers))
+    return text((amount, "good"), ("  " + " · ".join(each), "faint"))
+
+
+def _saved_by(lever: Lever) -> str:
+    """In money; in tokens where nobody knows the price of any of them."""
+    from trunkline.cli.figures import count, dollars
+
+    if lever.tokens and lever.unknown == lever.times:
+        return f"{count(lever.tokens)} tokens"
+    return dollars(lever.saved, known=not lever.unknown)
+
+
+def all_known(levers: Sequence[Lever]) -> bool:
+    """Whether what they saved is all that was saved."""
+    return not any(lever.unknown for lever in levers)
 
 
 def _agents(found: Totals) -> None:

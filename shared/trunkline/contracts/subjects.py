@@ -44,6 +44,8 @@ CLIENT = "client"
 TIMER = "timer"
 EVERYBODY = "all"
 FIRST = StepName("0")
+TRIED = "backtest"
+"""Whom a request is for that no agent gets: a backtest shows it to a hosted model."""
 CLASSIFY, CLASSIFIED = "classify", "classified"
 """Steps of the router's notes, and what they say: a model is about to be asked; what came of it, and what that cost."""
 SUMMARY = StepName("summary")

@@ -230,6 +230,24 @@ async def test_of_two_who_reserved_for_one_call_one_pays(bus: Bus, budgets: Budg
     assert await totals(bus) == BOTH_HALF
 
 
+async def test_of_two_where_the_prompt_does_not_name_its_hold_one_pays(bus: Bus, budgets: Budgets) -> None:
+    """As the log has it of versions that did not say it: here both died, there the first one had settled."""
+    both, settled = new_call(), new_call()
+    for _ in range(2):
+        await reserved(budgets, both, "0.2")
+    lost, ours = [await reserved(budgets, settled, "0.2") for _ in range(2)]
+    for call in (both, settled):
+        await prompted(bus, call, "0.2")
+    await answered(bus, both)
+    await came_back(bus, settled, "0.1")
+    await ours.settle(dollars("0.1"))
+    async with refunding(bus):
+        await wait_for(bus, "0.3")
+        await marked_to_the_end(bus)
+    assert lost.id not in {entry.hold for entry in await entries(bus) if entry.what == "settle"}
+    assert await totals(bus) == {"run": "0.3", "user-day": "0.3"}
+
+
 async def test_whoever_comes_second_pays_nothing_when_the_first_has_settled(bus: Bus, budgets: Budgets) -> None:
     """Its reservation arrived late, or it came from a worker that stood still, which then died."""
     call = new_call()

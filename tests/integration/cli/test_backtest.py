@@ -84,8 +84,23 @@ def test_the_hosted_model_is_asked_only_by_who_says_yes_to_what_it_may_cost(
     assert f"{left['unasked']} call" in ended.err
     assert "--yes" in ended.err
     shown = trunkline(*told, "--hosted", "--yes", "--user", "ada", "--json").json
-    assert shown["hosted"] == {"questions": left["unasked"], "cost": "0"}
+    assert shown["hosted"] == {"questions": left["unasked"], "cost": "0", "unknown": 0, "refused": None}
     assert "shown to the hosted model for $0" in trunkline(*told, "--hosted", "--yes").out
+
+
+def test_a_candidate_without_a_model_cannot_show_it_anything(
+    trunkline: Trunkline, asked: dict[str, str], tmp_path: Path
+) -> None:
+    candidate = tmp_path / "candidate.toml"
+    candidate.write_text("router_confident = 1.0\n")
+    ended = trunkline("router", "backtest", "--config", str(candidate), "--hosted", "--yes")
+    assert (ended.code, "names no hosted model" in ended.err) == (2, True)
+
+
+def test_help_shows_brackets_and_leaves_the_ends_of_lines_to_the_terminal(trunkline: Trunkline) -> None:
+    shown = trunkline("router", "backtest", "--help").out
+    assert "and in [routes.AGENT] description and examples." in " ".join(shown.split())
+    assert "Nothing is written" in shown
 
 
 def test_a_time_without_questions(trunkline: Trunkline) -> None:

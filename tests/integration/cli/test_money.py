@@ -221,6 +221,23 @@ async def test_an_answer_that_was_given_before_costs_nothing_and_says_what_it_sa
     assert "answer given before" in trunkline("totals").out
 
 
+async def test_savings_of_which_the_price_of_some_is_not_known_say_so(trunkline: Trunkline, platform: Platform) -> None:
+    for cost in ("0.25", ""):
+        await told(
+            platform,
+            ("answer.client.0", Answer(agent="billing", text="It is paid.")),
+            ("note.billing.saving-results", saving("results", cost=cost, tokens=1000)),
+        )
+    found = trunkline("spend", "--by", "lever", "--json").json["levers"]
+    (results,) = [each for each in found if each["lever"] == "results"]
+    assert (results["saved"], results["unknown"], results["times"]) == ("0.25", 1, 2)
+    shown = trunkline("spend", "--by", "lever").out
+    assert "> $0.2500 shorter tool results (2×)" in shown
+    (line,) = [line for line in shown.splitlines() if "100 %" in line or line.lstrip().startswith("> $0.25")]
+    assert "shorter tool results" in line
+    assert f"Without 1 of {sum(each['times'] for each in found)} savings, whose price nobody knows" in shown
+
+
 async def test_what_limits_did_is_told_in_words(trunkline: Trunkline, platform: Platform) -> None:
     limit = {"kind": "user-day", "who": "anna", "limit": "10", "resets": "2026-11-24T00:00:00+00:00"}
     run = await told(

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from trunkline.budget import charged
-from trunkline.budget.charged import evidence
+from trunkline.budget.charged import evidence, holder
 from trunkline.contracts.codec import Event
 from trunkline.contracts.messages import Answer, Fact, Failure, Model, Note, Prompt
 from trunkline.contracts.subjects import RunKey, Subject
@@ -105,6 +105,21 @@ def test_the_routers_own_question_counts_by_its_notes(
     found = charged(call, events + [ANSWER] * ended, OTHER)
     assert (None if found is None else str(found)) == counts
     assert charged(call, events[1:] + [ANSWER] * ended, OTHER) == Money()
+
+
+@pytest.mark.parametrize(
+    ("fact", "hold"),
+    [
+        (Note(what="classify", data={"hold": "h"}), "h"),
+        (Note(what="classify", data={"hold": ["h"]}), ""),
+        (Note(what="classify", data={}), ""),
+        (Fact(), ""),
+    ],
+)
+def test_a_hold_is_named_by_words_alone(fact: Fact, hold: str) -> None:
+    """What cannot be read names none: else all that was held would be taken for another's."""
+    call = KEY.step("note", "router", "classify")
+    assert holder(call, [ANSWER, event(call, fact)]) == hold
 
 
 @pytest.mark.parametrize("call", [KEY.step("prompt", "a", "m1"), KEY.step("note", "a", "m1-2"), ANSWER.subject])

@@ -89,6 +89,14 @@ def test_the_earlier_questions_of_its_conversation(log: Log) -> None:
     assert earlier(three) == ["two"]
 
 
+def test_a_backtests_question_is_in_nobodys_way_and_has_all_its_time(log: Log) -> None:
+    tried, after = log.write("request", "backtest", Request(text="?"), "tried"), log.ask("after")
+    run, other = log.runs.get(tried), log.runs.get(after)
+    assert run
+    assert other
+    assert (run.due, log.runs.earlier(other), log.runs.at_all()) == (run.deadline, [], 0)
+
+
 @pytest.mark.parametrize("note_first", [True, False])
 def test_a_parked_question_is_looked_at_when_its_turn_comes(log: Log, *, note_first: bool) -> None:
     """In whichever order the note that it waits and the earlier answer were stored."""

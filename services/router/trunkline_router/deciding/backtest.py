@@ -20,11 +20,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trunkline.bus import Bus
 from trunkline.bus.roster import Roster
-from trunkline.contracts.errors import BusUnavailable, InvalidArguments
+from trunkline.contracts.errors import BusUnavailable, InvalidArguments, TrunklineError, UnknownAgent
 from trunkline.contracts.ids import DEFAULT_TENANT
 from trunkline.contracts.messages import Request
 from trunkline.contracts.registry import AgentCard
-from trunkline.prices import Money
 from trunkline_router.classifiers.classify import Classifier, Verdict
 from trunkline_router.deciding.decide import dispatch
 from trunkline_router.deciding.routes import Routes
@@ -84,7 +83,7 @@ class Trial(BaseModel):
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Agent and tier, or the code of the refusal; `unasked`: a hosted model would have been asked first, and was not
-    or said nothing. `ms`: how long it took to decide.
+    or said nothing; `why`: what kept it from being asked. `ms`: how long it took to decide.
     """
 
     agent: str = ""
@@ -93,17 +92,27 @@ class Decided(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     confidence: float = 0.0
     refusal: str = ""
     unasked: bool = False
+    why: str = ""
     ms: float = 0.0
 
 
+class Hosted(msgspec.Struct, frozen=True, kw_only=True):
+    """US dollars that showing the candidate's model what it is to see may cost, or did; without `unknown` calls, of
+    which nobody knows it.
+    """
+
+    cost: str = "0"
+    unknown: int = 0
+
+
 class Tryout(msgspec.Struct, frozen=True, kw_only=True):
-    """One of each for every question: by the present settings, and by the candidate's. `hosted`: US dollars that
-    showing the candidate's model what it is to see may cost, or did; empty where it is left alone.
+    """One of each for every question: by the present settings, and by the candidate's. `hosted` is None where that
+    model is left alone.
     """
 
     now: tuple[Decided, ...]
     candidate: tuple[Decided, ...]
-    hosted: str = ""
+    hosted: Hosted | None = None
 
 
 @dataclass(frozen=True)
@@ -135,12 +144,16 @@ class Backtest:
         self._dropping: asyncio.TimerHandle | None = None
 
     async def __call__(self, trial: Trial) -> Tryout:
-        """Raises InvalidArguments for an agent that is not running; InvalidSettings, UnknownPrice and BusUnavailable
-        where the hosted model is asked.
+        """Raises UnknownAgent when none is running; InvalidArguments for one that is not, or a hosted model that nobody
+        names; InvalidSettings, UnknownPrice and BusUnavailable where it is asked.
         """
         cards = tuple(sorted(self._live.agents().values(), key=lambda card: card.agent))
+        if not cards:
+            raise UnknownAgent("No agent is running that a question could go to.", "Start those that are to be tried.")
         changed = _changed(cards, trial.candidate)
         settings = self._settings.model_copy(update=trial.candidate.settings)
+        if trial.hosted != "left" and not settings.router_model:
+            raise InvalidArguments("The candidate names no hosted model.", "Set router_model in its file.")
         async with self._one:
             if self._dropping:
                 self._dropping.cancel()
@@ -160,7 +173,7 @@ class Backtest:
         if trial.hosted == "left":
             return tryout
         if not left:
-            return msgspec.structs.replace(tryout, hosted=str(Money()))
+            return msgspec.structs.replace(tryout, hosted=Hosted())
         from trunkline_router.deciding.shown import showing  # a router that asks no model needs no providers
 
         bus, whose = self._bus(), {"tenant": trial.tenant, "user": trial.user}
@@ -168,10 +181,11 @@ class Backtest:
             raise BusUnavailable("The router is not connected yet.", "Ask again.")
         async with showing(bus, candidate.routes, candidate.settings, **whose) as hosted:
             if trial.hosted == "priced":
-                return msgspec.structs.replace(tryout, hosted=str(hosted.most(left)))
-            said, cost = await hosted.said(left)
-        tryout, _ = await asyncio.to_thread(asyncio.run, _tried(trial.questions, now, candidate, said))
-        return msgspec.structs.replace(tryout, hosted=str(cost))
+                bill = hosted.most(left)
+            else:
+                heard, bill = await hosted.said(left)
+                tryout, _ = await asyncio.to_thread(asyncio.run, _tried(trial.questions, now, candidate, heard))
+        return msgspec.structs.replace(tryout, hosted=Hosted(cost=str(bill.cost), unknown=bill.unknown))
 
     async def _learnt(
         self,
@@ -213,24 +227,26 @@ class _Listed(Roster[AgentCard]):
 
 
 async def _tried(
-    questions: Sequence[Tried], now: _Side, candidate: _Side, said: Mapping[str, Verdict]
+    questions: Sequence[Tried], now: _Side, candidate: _Side, heard: Mapping[str, Verdict | TrunklineError]
 ) -> tuple[Tryout, dict[str, Verdict]]:
-    """And the questions that the candidate's hosted model would be shown, but for those of which it is `said` what it
-    says.
-    """
+    """And the questions that the candidate's hosted model would be shown, but for those of which it was `heard`."""
     left: dict[str, Verdict] = {}
-    pairs = [(await _decided(each, now, {}, {}), await _decided(each, candidate, said, left)) for each in questions]
+    pairs = [(await _decided(each, now, {}, {}), await _decided(each, candidate, heard, left)) for each in questions]
     return Tryout(now=tuple(one for one, _ in pairs), candidate=tuple(other for _, other in pairs)), left
 
 
-async def _decided(question: Tried, side: _Side, said: Mapping[str, Verdict], left: dict[str, Verdict]) -> Decided:
-    unasked = False
+async def _decided(
+    question: Tried, side: _Side, heard: Mapping[str, Verdict | TrunklineError], left: dict[str, Verdict]
+) -> Decided:
+    unasked, why = False, ""
 
     async def look_up(text: str, verdict: Verdict) -> Verdict | None:
-        nonlocal unasked
-        if text not in said:
-            unasked, left[text] = True, verdict
-        return said.get(text)
+        nonlocal unasked, why
+        said = heard.get(text)
+        if isinstance(said, Verdict):
+            return said
+        unasked, why, left[text] = True, str(said or ""), verdict
+        return None
 
     ask = look_up if side.settings.router_model else None
     request = Request(text=question.text, agent=question.agent)
@@ -244,6 +260,7 @@ async def _decided(question: Tried, side: _Side, said: Mapping[str, Verdict], le
         confidence=round(found.route.confidence, 4),
         refusal=found.refusal.code if found.refusal else "",
         unasked=unasked,
+        why=why,
         ms=round(taken, 3),
     )
 

@@ -86,6 +86,14 @@ class _Said:
     latency_ms: float = 0.0
 
 
+class NotAsked(Exception):
+    """The hosted model was left alone, for this `reason`."""
+
+    def __init__(self, reason: TrunklineError) -> None:
+        super().__init__(str(reason))
+        self.reason = reason
+
+
 class HostedModel:
     """Ask through `for_run`. Whatever goes wrong with the model, the router goes on without it."""
 
@@ -116,20 +124,29 @@ class HostedModel:
         """At the cost of this run and this user."""
         return functools.partial(self._classify, key, user)
 
-    def most(self, question: str, verdict: Verdict) -> Money:
-        """What it may cost to ask it. Raises UnknownPrice."""
-        return self._most(question_for(self.model, question, likeliest(self._routes.cards(), verdict)))
+    def most(self, question: str, verdict: Verdict) -> Money | None:
+        """What it may cost to ask it; None where nobody knows, and the settings allow that. Raises UnknownPrice."""
+        query = question_for(self.model, question, likeliest(self._routes.cards(), verdict))
+        most = self._most(query)
+        return most if most.pico or self._prices.is_free(query.model) else None
 
-    async def paid(self, key: RunKey) -> str:
-        """What it cost to ask it for this run, US dollars as an exact decimal; empty when nobody knows, or nobody did.
-
-        Raises BusUnavailable.
+    async def paid(self, key: RunKey) -> str | None:
+        """What it cost to ask it for this run, US dollars as an exact decimal; empty when nobody knows, None when
+        nobody did. Raises BusUnavailable.
         """
         said = await last(self._bus, str(key.step("note", ROUTER, CLASSIFIED)))
-        return str(said.fact.data.get("cost") or "") if said and isinstance(said.fact, Note) else ""
+        return str(said.fact.data.get("cost") or "") if said and isinstance(said.fact, Note) else None
 
     async def _classify(self, key: RunKey, user: str, question: str, verdict: Verdict) -> Verdict | None:
         """None when there is nothing to be had of the model. Raises TryAgain, BusUnavailable."""
+        try:
+            return await self.classify(key, user, question, verdict)
+        except NotAsked as refused:
+            log.info("the hosted model was not asked", action="classify_skipped", run=key.run, reason=str(refused))
+            return None
+
+    async def classify(self, key: RunKey, user: str, question: str, verdict: Verdict) -> Verdict | None:
+        """None when it said nothing that can be used. Raises NotAsked, TryAgain, BusUnavailable."""
         if said := await last(self._bus, str(key.step("note", ROUTER, CLASSIFIED))):
             return self._verdict(said.fact, verdict)
         query = question_for(self.model, question, likeliest(self._routes.cards(), verdict))
@@ -138,8 +155,7 @@ class HostedModel:
             self._known.move_to_end(words)
             return self._verdict(self._known[words], verdict)
         if self._asking >= MOST_AT_ONCE:
-            log.info("the hosted model is busy", action="classify_skipped", run=key.run)
-            return None
+            raise NotAsked(TryAgain(f"{MOST_AT_ONCE} calls of the hosted model are under way."))
         self._asking += 1
         try:
             found = await self._paid(key, user, query)
@@ -151,16 +167,13 @@ class HostedModel:
                 self._known.popitem(last=False)
         return self._verdict(found, verdict)
 
-    async def _paid(self, key: RunKey, user: str, query: ModelQuery) -> Fact | None:
-        """The note that stands on the log in the end, ours or somebody else's; None when the budgets refuse.
-
-        Raises TryAgain, BusUnavailable.
+    async def _paid(self, key: RunKey, user: str, query: ModelQuery) -> Fact:
+        """The note that stands on the log in the end, ours or somebody else's. Raises NotAsked, TryAgain,
+        BusUnavailable.
         """
         intent = key.step("note", ROUTER, CLASSIFY)
         end = asyncio.get_running_loop().time() + PAY_WITHIN
         hold = await self._held(Spender(key.tenant, key.conversation, key.run, user, ROUTER), query, str(intent))
-        if hold is None:
-            return None
         reserved = str(hold.amount) if hold.amount.pico else ""
         said_before = {"model": self.model, "reserved": reserved, "hold": hold.id}
         opened = await append(self._bus, intent, Note(what=CLASSIFY, data=said_before))
@@ -182,13 +195,14 @@ class HostedModel:
             raise TryAgain("Another router is asking a model who shall answer.")
         return await self._record(key, _lost(intent.fact))
 
-    async def _held(self, spender: Spender, query: ModelQuery, call: str) -> Hold | None:
-        """What it may cost, reserved in every budget; None when one of them does not allow it, or nobody can tell."""
+    async def _held(self, spender: Spender, query: ModelQuery, call: str) -> Hold:
+        """What it may cost, reserved in every budget. Raises NotAsked when one of them does not allow it, or nobody can
+        tell.
+        """
         try:
             return await self._budgets.reserve(spender, self._most(query), call=call)
         except (OverBudget, UnknownPrice, BusUnavailable) as error:
-            log.info("the hosted model was not asked", action="classify_skipped", reason=error.what)
-            return None
+            raise NotAsked(error) from error
 
     def _most(self, query: ModelQuery) -> Money:
         """Raises UnknownPrice."""
@@ -254,7 +268,7 @@ class HostedModel:
         written = await append(self._bus, key.step("note", ROUTER, CLASSIFIED), note)
         return written.event.fact if written.event else note
 
-    def _verdict(self, said: Fact | None, verdict: Verdict) -> Verdict | None:
+    def _verdict(self, said: Fact, verdict: Verdict) -> Verdict | None:
         """As the note has it, if it names somebody who is there now, or nobody."""
         if not _says_something(said):
             return None
@@ -311,7 +325,7 @@ def _line(text: str, longest: int) -> str:
     return " ".join(text.split())[:longest]
 
 
-def _says_something(said: Fact | None) -> TypeGuard[Note]:
+def _says_something(said: Fact) -> TypeGuard[Note]:
     return isinstance(said, Note) and bool(said.data.get("confidence"))
 
 

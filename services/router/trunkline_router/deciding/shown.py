@@ -6,27 +6,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from trunkline.bus import Bus, append
 from trunkline.bus.clock import ServerClock
-from trunkline.contracts.errors import TryAgain
+from trunkline.contracts.errors import BusUnavailable, TrunklineError
 from trunkline.contracts.ids import new_conversation_id, new_run_id
-from trunkline.contracts.messages import Answer, Request
-from trunkline.contracts.subjects import CLIENT, ROUTER, RunKey
+from trunkline.contracts.messages import Answer, Failure, Request
+from trunkline.contracts.subjects import CLIENT, ROUTER, TRIED, RunKey
 from trunkline.prices import Money
 from trunkline_router.classifiers.classify import Verdict
-from trunkline_router.deciding.hosted import NONE, HostedModel, open_hosted
+from trunkline_router.deciding.hosted import NONE, HostedModel, NotAsked, open_hosted
 from trunkline_router.deciding.routes import Routes
 from trunkline_router.settings import RouterSettings
 
-TRIED = "backtest"
-"""Whom such a request is for."""
 AT_ONCE = 8
 
 Left = Mapping[str, Verdict]
 """Questions of which the router's own classifier is not sure, and what it makes of them."""
+Heard = dict[str, Verdict | TrunklineError]
+"""What the hosted model says of questions, or why it was not shown them; without those of which it says nothing."""
+
+
+@dataclass(frozen=True)
+class Bill:
+    """`cost`: as far as it is known; without `unknown` calls."""
+
+    cost: Money
+    unknown: int
 
 
 @dataclass(frozen=True)
@@ -36,33 +44,52 @@ class Showing:
     tenant: str
     user: str
 
-    def most(self, left: Left) -> Money:
+    def most(self, left: Left) -> Bill:
         """What it may cost to show all of them. Raises UnknownPrice."""
-        return sum((self.hosted.most(question, verdict) for question, verdict in left.items()), Money())
+        return _bill([self.hosted.most(question, verdict) for question, verdict in left.items()])
 
-    async def said(self, left: Left) -> tuple[dict[str, Verdict], Money]:
-        """What the model says of them, without those of which it says nothing or that the budgets refuse; and what that
-        cost. Raises BusUnavailable.
-        """
+    async def said(self, left: Left) -> tuple[Heard, Bill]:
+        """What the model says of them, and what that cost. Raises BusUnavailable."""
         conversation, slots = new_conversation_id(), asyncio.Semaphore(AT_ONCE)
+        lost: list[BusUnavailable] = []
 
-        async def one(question: str, verdict: Verdict) -> tuple[Verdict | None, Money]:
+        async def one(question: str, verdict: Verdict) -> tuple[Verdict | TrunklineError | None, Money | None]:
             async with slots:
-                return await self._one(RunKey.checked(new_run_id(), conversation, self.tenant), question, verdict)
+                if lost:  # nobody will hear of the rest: it is not paid
+                    raise lost[0]
+                try:
+                    return await self._one(RunKey.checked(new_run_id(), conversation, self.tenant), question, verdict)
+                except BusUnavailable as error:
+                    lost.append(error)
+                    raise
 
-        found = await asyncio.gather(*(one(*each) for each in left.items()))
-        said = {question: verdict for question, (verdict, _) in zip(left, found, strict=True) if verdict}
-        return said, sum((cost for _, cost in found), Money())
+        asking = [asyncio.create_task(one(*each), name="show a question") for each in left.items()]
+        await asyncio.gather(*asking, return_exceptions=True)  # those under way are recorded to their end
+        found = [task.result() for task in asking]
+        heard = {question: said for question, (said, _) in zip(left, found, strict=True) if said}
+        return heard, _bill([cost for _, cost in found])
 
-    async def _one(self, key: RunKey, question: str, verdict: Verdict) -> tuple[Verdict | None, Money]:
+    async def _one(
+        self, key: RunKey, question: str, verdict: Verdict
+    ) -> tuple[Verdict | TrunklineError | None, Money | None]:
+        """What is known of it then, and what it cost, None when nobody knows."""
         await append(self.bus, key.step("request", TRIED), Request(text=question, user=self.user, first=True))
-        said: Verdict | None = None
-        with contextlib.suppress(TryAgain):  # another router is not asking for this run: the log was slow
-            said = await self.hosted.for_run(key, self.user)(question, verdict)
-        cost = await self.hosted.paid(key) or str(Money())
+        try:
+            said = await self.hosted.classify(key, self.user, question, verdict)
+        except NotAsked as refused:
+            failure = Failure.of(refused.reason)
+            await append(self.bus, key.step("answer", CLIENT), Answer(agent=ROUTER, error=failure, cost=str(Money())))
+            return refused.reason, Money()
+        paid = await self.hosted.paid(key)
+        cost = str(Money()) if paid is None else paid
         text = (said.label or NONE) if said else ""
         await append(self.bus, key.step("answer", CLIENT), Answer(agent=ROUTER, text=text, cost=cost))
-        return said, Money.parse(cost)
+        return said, Money.parse(cost) if cost else None
+
+
+def _bill(costs: Sequence[Money | None]) -> Bill:
+    known = [cost for cost in costs if cost is not None]
+    return Bill(sum(known, Money()), len(costs) - len(known))
 
 
 @contextlib.asynccontextmanager

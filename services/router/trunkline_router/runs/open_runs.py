@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from trunkline.contracts.ids import TOKEN
 from trunkline.contracts.messages import Cancel, Fact, Note, Request, Task
-from trunkline.contracts.subjects import ROUTER, RunKey, Subject
+from trunkline.contracts.subjects import ROUTER, TRIED, RunKey, Subject
 from trunkline_router.deadline import Limits, deadline_of
 from trunkline_router.deciding.talk import Partners
 from trunkline_router.runs.pace import Pace
@@ -93,7 +93,7 @@ class OpenRuns:
         key = RunKey.of(subject)
         match subject.kind, fact:
             case "request", _:
-                self._asked(key, sequence, at, fact)
+                self._asked(key, sequence, at, fact, tried=subject.name == TRIED)
             case "task", _:
                 self._placed(key, subject.name, sequence, at, fact)
             case "answer", _:
@@ -200,12 +200,16 @@ class OpenRuns:
             self._alarms = [alarm for alarm in self._alarms if alarm[2] in self._runs]
             heapq.heapify(self._alarms)
 
-    def _asked(self, key: RunKey, sequence: int, at: datetime, fact: Fact) -> None:
+    def _asked(self, key: RunKey, sequence: int, at: datetime, fact: Fact, *, tried: bool) -> None:
+        """When it is `tried`, the router itself is at it; no agent gets it, and no other question waits for it."""
         deadline = deadline_of(fact, at, self._limits) if isinstance(fact, Request) else None
         run = self._run(key, sequence, at, deadline if isinstance(deadline, datetime) else None)
         run.asked = run.asked or sequence
         self._requests[run.asked] = run
-        self._conversations[_conversation(key)][key] = run
+        if tried:
+            self.has_begun(run)
+        else:
+            self._conversations[_conversation(key)][key] = run
 
     def _placed(self, key: RunKey, agent: str, sequence: int, at: datetime, fact: Fact) -> None:
         task = fact if isinstance(fact, Task) else Task()

@@ -15,13 +15,14 @@ from trunkline.bus.objects import resolve
 from trunkline.contracts.codec import decode_fact
 from trunkline.contracts.errors import BadSubject, BusUnavailable, TryAgain, WireViolation
 from trunkline.contracts.messages import Answer, Fact
-from trunkline.contracts.subjects import CLIENT, EVERYBODY, ROUTER, TRUNK, RunKey, Subject, filter_of
+from trunkline.contracts.subjects import CLIENT, EVERYBODY, ROUTER, TRIED, TRUNK, RunKey, Subject, filter_of
 from trunkline_router.runs.open_runs import OpenRun, OpenRuns
 
 log = structlog.get_logger("trunkline.router")
 
 FOLLOWED = (
     filter_of(kind="request", name=ROUTER),
+    filter_of(kind="request", name=TRIED),
     filter_of(kind="task"),
     filter_of(kind="answer"),
     filter_of(kind="cancel", name=EVERYBODY),
