@@ -64,16 +64,16 @@ class Provider:
     async def _answer(self, reply: Reply, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if reply.free:
             await reply.free.wait()
-        writer.write(reply.body)
-        await writer.drain()
-        if not reply.hold:
-            return
-        while not reader.at_eof():
-            writer.write(reply.trickle)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.02):
-                    await reader.read()
-        self.left.set()
+        with contextlib.suppress(ConnectionError):  # whoever leaves with something unread resets the connection
+            writer.write(reply.body)
+            await writer.drain()
+            while reply.hold and not reader.at_eof():
+                writer.write(reply.trickle)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.02):
+                        await reader.read()
+        if reply.hold:
+            self.left.set()
 
 
 def says(text: str) -> Reply:

@@ -74,6 +74,7 @@ def the_bill(trunkline: Trunkline) -> Bill:
     )
 
 
+@pytest.mark.timeout(240)  # a process for each way to add up
 def test_spend_adds_up_to_what_stands_on_the_log_by_whatever(trunkline: Trunkline) -> None:
     own = the_bill(trunkline)
     assert own.total > 0
