@@ -63,6 +63,7 @@ _GOES_ON = """\
 _ONE_LOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|l", True),)
 _ONE_BOOKS = (Asked(0.0, "r1", "c1", "solo", "r1|b", True),)
 _TWO_ASK = (Asked(0.0, "r1", "c1", "fan", "r1|", True), Asked(0.001, "r2", "c2", "fan", "r2|", True))
+_MANY_ASK = tuple(Asked(1.3 * i, f"r{i}", f"c{i}", "solo", f"r{i}|", True) for i in range(1, 13))
 _ONE_CALL = {"tenant-day": Money(int(1.3 * A_CALL))}
 _ENOUGH = {"tenant-day": Money(20 * A_CALL)}
 _STANDS_STILL = (Fault(14, "freeze"),)
@@ -249,6 +250,7 @@ MUTANTS: dict[str, Mutant] = {
         ".budget.refunds",
         "Refunds.look",
         ("time() - self._grace", "time()"),
+        asked=_MANY_ASK,
         limits=_ENOUGH,
         delay=0.1,
     ),

@@ -87,7 +87,7 @@ class Engine:
         what the run is to `end` with, and whatever the flow raises.
         """
         task = asyncio.create_task(_named(flow), name=f"run {self.key.run}")
-        task.add_done_callback(lambda _: self._move())
+        task.add_done_callback(self._flow_ended)
         stopping = asyncio.create_task(self._heed_stop(), name=f"stop {self.key.run}")
         try:
             while not task.done():
@@ -109,6 +109,12 @@ class Engine:
             if not task.done():
                 task.cancel()
                 await self._left(task)
+
+    def _flow_ended(self, task: asyncio.Task[str]) -> None:
+        """What it raised is told by `drive`, or comes too late: the run ends with something else."""
+        if not task.cancelled():
+            task.exception()
+        self._move()
 
     def _ending(self) -> Exception | None:
         """With what the run ends as soon as nothing of it is under way here."""
