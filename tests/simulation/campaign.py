@@ -102,6 +102,7 @@ def be_quiet() -> None:
     """What the product logs is of no interest, nor are the last words of what crashed processes left behind."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50), cache_logger_on_first_use=True)
     sys.unraisablehook = lambda _: None
+    gc.freeze()  # what is imported is no garbage of a history
     gc.freeze()
 
 
